@@ -1,0 +1,32 @@
+# What gptq::io and gptq::gptq stand on: an installed package where there is one, else its released source.
+include(FetchContent)
+set(FETCHCONTENT_QUIET ON)
+
+find_package(nlohmann_json 3.9 QUIET)
+if(NOT nlohmann_json_FOUND)
+  FetchContent_Declare(nlohmann_json URL https://github.com/nlohmann/json/releases/download/v3.11.3/json.tar.xz)
+  FetchContent_MakeAvailable(nlohmann_json)
+endif()
+
+# OpenBLAS, unless the user names another. Generic reference BLAS works and is a hundred times slower.
+if(NOT DEFINED BLA_VENDOR)
+  set(BLA_VENDOR OpenBLAS)
+  find_package(BLAS QUIET)
+  if(NOT BLAS_FOUND)
+    unset(BLA_VENDOR)
+  endif()
+endif()
+find_package(BLAS REQUIRED)
+find_package(LAPACK REQUIRED)
+
+find_package(xtensor QUIET)
+if(NOT xtensor_FOUND)
+  FetchContent_Declare(xtl     URL https://github.com/xtensor-stack/xtl/archive/refs/tags/0.8.0.tar.gz)
+  FetchContent_Declare(xtensor URL https://github.com/xtensor-stack/xtensor/archive/refs/tags/0.26.0.tar.gz)
+  FetchContent_MakeAvailable(xtl xtensor)
+endif()
+find_package(xtensor-blas QUIET)
+if(NOT xtensor-blas_FOUND)
+  FetchContent_Declare(xtensor-blas URL https://github.com/xtensor-stack/xtensor-blas/archive/refs/tags/0.22.0.tar.gz)
+  FetchContent_MakeAvailable(xtensor-blas)
+endif()

@@ -1,0 +1,220 @@
+// One Cholesky factor of the damped Hessian, made once and shared by all weights that see the same inputs.
+//
+// The solver takes columns in the order π. With H's rows and columns in the REVERSED order and
+//     H + λI = L·Lᵀ
+// the loss of an error E is ‖E·L‖², and column j of E·L depends on columns ≥ j alone: going from the last index to the
+// first, each column can be rounded to its best value given all errors already made. No inverse is needed; the paper's
+// factor of H⁻¹ is L⁻¹ read backwards. docs/theory.md derives it.
+#pragma once
+
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include <gptq/calib/blas.hpp>
+#include <gptq/calib/hessian.hpp>
+#include <gptq/calib/order.hpp>
+#include <gptq/calib/tensor.hpp>
+#include <gptq/core/error.hpp>
+#include <gptq/core/parallel.hpp>
+
+namespace gptq {
+
+struct factor_options {
+    /// λ as a share of the mean of diag(H). More damps the error feedback, and always factors.
+    double damp_percent = 0.01;
+    act_order order = act_order::group_aware;
+    /// The grid's group size, which act_order::group_aware must know (-1: one group); ignored by the other orders.
+    std::ptrdiff_t group_size = 128;
+    /// Treat dead inputs as the reference implementation does: H_jj = 1, counted in the mean. For comparisons only.
+    bool reference = false;
+};
+
+inline namespace GPTQ_ISA {
+
+/// The factor, and what was done to get it. Index p of `lower` is the column that is taken (n - 1 - p)-th.
+template <std::floating_point T = float>
+struct factor {
+    matrix<T> lower;                   ///< [n, n] L in the lower triangle; the upper one holds H
+    std::vector<std::uint32_t> order;  ///< order[k] = the column taken k-th
+    std::vector<T> added;              ///< what was added to H's diagonal, in the order of `lower`
+    std::vector<bool> dead;            ///< inputs that were 0 on every token, in the order of `lower`
+    act_order how = act_order::none;
+    std::ptrdiff_t group_size = 0;  ///< of act_order::group_aware, else 0
+    double damping = 0;             ///< λ that was used
+    unsigned retries = 0;           ///< how often λ had to grow before the factorization held
+    bool diagonal_only = false;     ///< it never held: H was replaced by its diagonal (rounding to nearest)
+    std::size_t dead_inputs = 0;    ///< inputs that were 0 on every token
+    std::size_t tokens = 0;
+    std::size_t refused_tokens = 0;  ///< tokens left out for a NaN or an infinity
+
+    [[nodiscard]] std::size_t in_features() const noexcept { return order.size(); }
+};
+
+namespace impl {
+
+/// Swaps features a and b of a symmetric matrix of which only the lower triangle exists.
+template <class T>
+void swap_features(matrix<T>& m, std::size_t a, std::size_t b) noexcept {
+    if (a == b) return;
+    if (a > b) std::swap(a, b);
+    for (std::size_t k = 0; k < a; ++k) std::swap(m(a, k), m(b, k));
+    for (std::size_t k = a + 1; k < b; ++k) std::swap(m(k, a), m(b, k));
+    for (std::size_t k = b + 1; k < m.shape()[0]; ++k) std::swap(m(k, a), m(k, b));
+    std::swap(m(a, a), m(b, b));
+}
+
+/// Reorders a symmetric matrix (lower triangle) in place: feature p becomes the one that was at source[p].
+template <class T>
+void reorder(matrix<T>& m, const std::vector<std::uint32_t>& source) {
+    std::vector<std::uint32_t> at(source.size()), where(source.size());  // feature at a place, place of a feature
+    std::iota(at.begin(), at.end(), 0U);
+    where = at;
+    for (std::uint32_t p = 0; p < source.size(); ++p) {
+        const std::uint32_t q = where[source[p]];
+        swap_features(m, p, q);
+        std::swap(at[p], at[q]);
+        where[at[p]] = p;
+        where[at[q]] = q;
+    }
+}
+
+/// Cholesky in place by tiles of a fixed schedule, each a BLAS call on one thread: the same bits for every executor.
+/// @returns whether every pivot stayed above rounding noise
+template <class T, class E>
+[[nodiscard]] bool cholesky(matrix<T>& m, E& run) {
+    const std::size_t n = m.shape()[0];
+    const lower_tiles tiles{n};
+    const auto tile = [&](std::size_t i, std::size_t j) { return m.data() + tiles.begin(i) * n + tiles.begin(j); };
+    const std::size_t blocks = tiles.per_side();
+    for (std::size_t k = 0; k < blocks; ++k) {
+        const std::size_t width = tiles.extent(k);
+        if (!blas::potrf(width, tile(k, k), n)) return false;
+        const std::size_t below = blocks - k - 1;
+        run.for_each(below, [&](std::size_t i) {
+            blas::trsm_right_transposed(tiles.extent(k + 1 + i), width, tile(k, k), n, tile(k + 1 + i, k), n);
+        });
+        run.for_each(below * (below + 1) / 2, [&](std::size_t t) {
+            const auto [bi, bj] = lower_tiles::at(t);
+            const std::size_t i = k + 1 + bi, j = k + 1 + bj;
+            if (i == j)
+                blas::syrk(blas::plain, tiles.extent(i), width, T{-1}, tile(i, k), n, T{1}, tile(i, i), n);
+            else
+                blas::gemm(blas::plain, blas::transposed, tiles.extent(i), tiles.extent(j), width, T{-1}, tile(i, k), n,
+                           tile(j, k), n, T{1}, tile(i, j), n);
+        });
+    }
+    return true;
+}
+
+/// A pivot that is rounding noise makes a factor of noise: it counts as "not positive definite".
+template <class T>
+[[nodiscard]] bool pivots_hold(const matrix<T>& lower, const std::vector<T>& diagonal) noexcept {
+    for (std::size_t p = 0; p < diagonal.size(); ++p)
+        if (!(lower(p, p) * lower(p, p) > std::numeric_limits<T>::epsilon() * diagonal[p])) return false;
+    return true;
+}
+
+/// The diagonal of a scaled Hessian, checked, and what damping needs to know of it.
+template <class T>
+struct diagonal_summary {
+    std::vector<T> values;
+    std::size_t dead = 0;
+    double mean = 0;      ///< over the live inputs; 1 when all are dead
+    T dead_diagonal = 1;  ///< what stands in for a dead input's 0
+};
+
+/// @throws numeric_error  H is not finite, or its diagonal negative
+template <class T>
+[[nodiscard]] diagonal_summary<T> summarize(const matrix<T>& h, bool reference) {
+    diagonal_summary<T> result;
+    double total = 0;
+    for (std::size_t r = 0; r < h.shape()[0]; ++r) {
+        if (!all_finite(&h(r, 0), r + 1) || h(r, r) < 0)
+            detail::fail<numeric_error>("factorize: the Hessian is not finite, or its diagonal negative, at feature ",
+                                        r);
+        result.values.push_back(h(r, r));
+        result.dead += static_cast<std::size_t>(h(r, r) == 0);
+        total += static_cast<double>(h(r, r));
+    }
+    const std::size_t n = result.values.size(), live = n - result.dead;
+    if (reference) {
+        result.mean = (total + static_cast<double>(result.dead)) / static_cast<double>(n);
+    } else {
+        result.mean = live > 0 ? total / static_cast<double>(live) : 1.0;
+        result.dead_diagonal = static_cast<T>(result.mean);
+    }
+    return result;
+}
+
+/// Factors f.lower, whose upper triangle repeats the lower one, raising the damping until it holds.
+template <class T, class E>
+void factor_damped(factor<T>& f, double mean, E& run) {
+    const std::size_t n = f.in_features();
+    std::vector<T> diagonal(n), damped(n);
+    for (std::size_t p = 0; p < n; ++p) diagonal[p] = f.lower(p, p);
+    const std::vector<T> dead = f.added;
+    for (;; ++f.retries, f.damping = std::max(10 * f.damping, 1e-4 * mean)) {
+        for (std::size_t p = 0; p < n; ++p) {
+            f.added[p] = dead[p] + static_cast<T>(f.damping);
+            f.lower(p, p) = damped[p] = diagonal[p] + f.added[p];
+        }
+        if (cholesky(f.lower, run) && pivots_hold(f.lower, damped)) return;
+        f.diagonal_only = f.retries == 6;
+        for (std::size_t p = 0; p < n; ++p)
+            for (std::size_t c = 0; c < p; ++c) f.lower(p, c) = f.diagonal_only ? T{0} : f.lower(c, p);
+        if (f.diagonal_only) break;
+    }
+    for (std::size_t p = 0; p < n; ++p) f.lower(p, p) = std::sqrt(damped[p]);
+}
+
+}  // namespace impl
+
+/// Damps, orders and factors a Hessian; works in its memory when it is moved in.
+///
+/// It never fails on a finite Hessian. λ = damp_percent · mean(diag H over the live inputs). A dead input (H_jj = 0)
+/// gets that mean as its diagonal: its column is then rounded to nearest, on its own. When the Cholesky factorization
+/// does not hold, λ becomes max(10·λ, 1e-4·mean), at most six times; after that the diagonal alone is used.
+///
+/// @throws option_error   damp_percent is negative or not finite; a group size of 0
+/// @throws numeric_error  H is not finite: names the first feature
+/// @cost   in_features³/3 flops; a retry costs the same again
+template <std::floating_point T, executor E = threads>
+[[nodiscard]] factor<T> factorize(hessian<T> h, const factor_options& options = {}, E&& run = {}) {
+    if (!(options.damp_percent >= 0 && options.damp_percent <= 1e6))
+        detail::fail<option_error>("factorize: damp_percent is ", options.damp_percent,
+                                   ", expected 0 or more (0.01 is usual)");
+    if (options.group_size == 0 || options.group_size < -1)
+        detail::fail<option_error>("factorize: group_size is ", options.group_size, ", expected -1 or at least 1");
+    const std::size_t n = h.in_features();
+    factor<T> f;
+    f.how = options.order;
+    f.group_size = options.order == act_order::group_aware ? options.group_size : 0;
+    f.tokens = h.tokens();
+    f.refused_tokens = h.refused_tokens();
+    f.lower = std::move(h).take_matrix();
+
+    const auto diagonal = impl::summarize(f.lower, options.reference);
+    f.dead_inputs = diagonal.dead;
+    f.damping = options.damp_percent * diagonal.mean;
+    const std::size_t group = options.group_size > 0 ? static_cast<std::size_t>(options.group_size) : n;
+    f.order = column_order<T>(diagonal.values, options.order, group);
+    impl::reorder(f.lower, std::vector<std::uint32_t>(f.order.rbegin(), f.order.rend()));
+    f.added.resize(n);
+    for (std::size_t p = 0; p < n; ++p) {
+        for (std::size_t c = 0; c < p; ++c) f.lower(c, p) = f.lower(p, c);
+        f.dead.push_back(f.lower(p, p) == 0);
+        if (f.dead[p]) f.added[p] = diagonal.dead_diagonal;
+    }
+    const blas::single_threaded guard;
+    impl::factor_damped(f, diagonal.mean, run);
+    return f;
+}
+
+}  // namespace GPTQ_ISA
+}  // namespace gptq

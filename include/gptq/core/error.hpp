@@ -1,0 +1,72 @@
+// The errors that the library throws. One line each: who complains, about what, what was expected, what was found.
+// Checks stand at the public door only; what lies behind is noexcept and trusts them.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace gptq {
+
+/// Base of every exception of this library.
+struct error : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+/// Two sizes that must agree do not.
+struct shape_error : error {
+    using error::error;
+};
+
+/// An option, or a combination of options, that cannot work.
+struct option_error : error {
+    using error::error;
+};
+
+/// A file that is not what it claims to be: names the file, the tensor or field, expected and found.
+struct format_error : error {
+    using error::error;
+};
+
+/// The operating system refused: open, map, write, rename.
+struct file_error : error {
+    using error::error;
+};
+
+/// Numbers that no retry can mend: a NaN or an infinity, with the first place it was seen.
+struct numeric_error : error {
+    using error::error;
+};
+
+namespace detail {
+
+inline void append(std::string& out, std::string_view s) { out += s; }
+inline void append(std::string& out, char c) { out += c; }
+template <class Number>
+requires(std::integral<Number> || std::floating_point<Number>) void append(std::string& out, Number n) {
+    out += std::to_string(n);
+}
+
+/// Joins strings and numbers into one message.
+template <class... Parts>
+[[nodiscard]] std::string text(const Parts&... parts) {
+    std::string out;
+    (append(out, parts), ...);
+    return out;
+}
+
+/// Throws Error with the joined message; out of line and cold, so that a check costs its callers one compare.
+template <class Error, class... Parts>
+[[noreturn, gnu::cold, gnu::noinline]] void fail(const Parts&... parts) {
+    throw Error(text(parts...));
+}
+
+inline void expect_equal(std::string_view who, std::string_view what, std::size_t expected, std::size_t found) {
+    if (expected != found) [[unlikely]]
+        fail<shape_error>(who, ": ", what, " is ", found, ", expected ", expected);
+}
+
+}  // namespace detail
+}  // namespace gptq

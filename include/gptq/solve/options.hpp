@@ -1,0 +1,30 @@
+// What a caller may choose about a solve, beyond the grid and the factor.
+#pragma once
+
+#include <cstddef>
+
+#include <gptq/core/error.hpp>
+
+namespace gptq {
+
+struct solve_options {
+    /// Columns between two matrix products. Has no influence on the result beyond rounding; 128 is fastest.
+    std::size_t block_size = 128;
+    /// Fit every group's scale once, on the untouched weights, groups in the original column order. Makes g_idx trivial
+    /// with any act-order, at a small loss of accuracy. Without it a group is fitted when it is reached, on the weights
+    /// that make up best for all errors so far.
+    bool static_groups = false;
+    /// Also report ‖E·X‖²/‖W·X‖². Costs one more triangular product with the factor.
+    bool relative_error = false;
+    /// Do as the reference implementation where it differs: groups inside a block are fitted on weights that lack the
+    /// block's own updates, and weights of dead inputs become 0. For comparisons only.
+    bool reference = false;
+
+    /// @throws option_error  block_size is 0
+    void check() const {
+        if (block_size == 0)
+            detail::fail<option_error>("solve_options: block_size is 0, expected at least 1 (128 is usual)");
+    }
+};
+
+}  // namespace gptq

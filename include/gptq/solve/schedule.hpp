@@ -1,0 +1,75 @@
+// How a solve walks its columns: which steps form a group, a panel, a block. Steps count from the first column taken.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include <gptq/calib/factor.hpp>
+#include <gptq/core/error.hpp>
+#include <gptq/grid/grid.hpp>
+#include <gptq/solve/options.hpp>
+
+namespace gptq {
+inline namespace GPTQ_ISA {
+namespace impl {
+
+/// When a group's parameters are fitted.
+enum class fit_time {
+    before,    ///< all groups first, on the untouched weights
+    on_reach,  ///< each group when its first column is reached
+    on_panel,  ///< all groups of a panel when the panel is reached (the reference's way)
+};
+
+struct step_range {
+    std::size_t begin, end;
+    [[nodiscard]] std::size_t size() const noexcept { return end - begin; }
+};
+
+struct schedule {
+    std::size_t in_features = 0;
+    std::size_t group_size = 0;
+    std::size_t panel_size = 0;  ///< steps whose adjustment comes from one matrix product over all that was done
+    std::size_t block_size = 0;  ///< steps of a panel that are solved together, in cache
+    fit_time fit = fit_time::before;
+    std::vector<std::int32_t> group_of_step;
+
+    /// Which group a column belongs to is decided by its place in the matrix, except where groups form along the order.
+    template <class T>
+    schedule(const factor<T>& f, std::ptrdiff_t grid_group_size, const solve_options& options)
+        : in_features(f.in_features()),
+          group_size(grid_group_size > 0 ? static_cast<std::size_t>(grid_group_size) : in_features) {
+        const bool one_group = group_size >= in_features;
+        const bool by_place = options.static_groups || f.how != act_order::descending;
+        if (f.how == act_order::group_aware && !one_group && f.group_size != grid_group_size)
+            detail::fail<option_error>("solve: the factor's group-aware order is for groups of ", f.group_size,
+                                       ", the grid's are of ", grid_group_size);
+        for (std::size_t s = 0; s < in_features; ++s)
+            group_of_step.push_back(static_cast<std::int32_t>((by_place ? f.order[s] : s) / group_size));
+
+        const std::size_t block = std::min(options.block_size, in_features);
+        if (options.static_groups || one_group) {
+            panel_size = block_size = block;
+            return;
+        }
+        fit = options.reference ? fit_time::on_panel : fit_time::on_reach;
+        panel_size = group_size >= block ? group_size : block / group_size * group_size;
+        block_size = std::min(block, fit == fit_time::on_panel ? panel_size : group_size);
+        if (options.reference && group_size % block != 0 && block % group_size != 0)
+            detail::fail<option_error>("solve: the reference's order of operations needs a block_size (", block,
+                                       ") and a group_size (", group_size, ") of which one divides the other");
+    }
+
+    [[nodiscard]] std::size_t groups() const noexcept { return (in_features + group_size - 1) / group_size; }
+
+    /// The steps of `whole` in consecutive pieces of `size`.
+    template <class F>
+    static void for_each_piece(step_range whole, std::size_t size, F&& f) {
+        for (std::size_t s = whole.begin; s < whole.end; s += size) f(step_range{s, std::min(s + size, whole.end)});
+    }
+};
+
+}  // namespace impl
+}  // namespace GPTQ_ISA
+}  // namespace gptq
