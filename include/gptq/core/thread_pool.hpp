@@ -47,11 +47,10 @@ public:
     [[nodiscard]] std::size_t concurrency() const noexcept { return helpers_.size() + 1; }
 
     /// Calls task(0) … task(count - 1), each once, in any order, and returns when all have ended.
-    /// @throws option_error  count is 2^32 or more; else what a task throws
+    /// @throws option_error  count is 2^32 - 1 or more; else what a task throws
     template <class Task>
     void for_each(std::size_t count, Task&& task) {
-        if (count > std::numeric_limits<std::uint32_t>::max())
-            detail::fail<option_error>("thread_pool: ", count, " tasks, expected less than 2^32");
+        if (count >= closing) detail::fail<option_error>("thread_pool: ", count, " tasks, expected less than 2^32 - 1");
         if (helpers_.empty() || count <= 1 || inside_task()) {
             for (std::size_t i = 0; i < count; ++i) task(i);
             return;
@@ -62,6 +61,10 @@ public:
     }
 
 private:
+    /// No number of tasks: tells the helpers to leave. A helper that is still looking for work must not take it for
+    /// some.
+    static constexpr std::uint32_t closing = std::numeric_limits<std::uint32_t>::max();
+
     struct job {
         void (*call)(const void* task, std::size_t index) = nullptr;
         const void* task = nullptr;
@@ -75,7 +78,8 @@ private:
         unclaimed_.store(count, std::memory_order_release);
         unclaimed_.notify_all();
         work();
-        for (auto n = unfinished_.load(std::memory_order_acquire); n != 0; n = unfinished_.load(std::memory_order_acquire))
+        for (auto n = unfinished_.load(std::memory_order_acquire); n != 0;
+             n = unfinished_.load(std::memory_order_acquire))
             unfinished_.wait(n, std::memory_order_acquire);
         if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
     }
@@ -84,7 +88,7 @@ private:
     /// task's own, however late this thread comes.
     bool claim(std::uint32_t& index) noexcept {
         index = unclaimed_.load(std::memory_order_relaxed);
-        while (index != 0)
+        while (index != 0 && index != closing)
             if (unclaimed_.compare_exchange_weak(index, index - 1, std::memory_order_acquire,
                                                  std::memory_order_relaxed)) {
                 --index;
@@ -111,14 +115,13 @@ private:
     void help() noexcept {
         for (;;) {
             unclaimed_.wait(0, std::memory_order_relaxed);
-            if (stopping_.load(std::memory_order_relaxed)) return;
+            if (unclaimed_.load(std::memory_order_relaxed) == closing) return;
             work();
         }
     }
 
     void stop() noexcept {
-        stopping_.store(true, std::memory_order_relaxed);
-        unclaimed_.store(1, std::memory_order_release);
+        unclaimed_.store(closing, std::memory_order_release);
         unclaimed_.notify_all();
         for (std::thread& helper : helpers_) helper.join();
     }
@@ -131,7 +134,6 @@ private:
     // 32 bits are what the kernel can wait for directly. The two counters are written by different threads at once.
     alignas(64) std::atomic<std::uint32_t> unclaimed_{0};
     alignas(64) std::atomic<std::uint32_t> unfinished_{0};
-    alignas(64) std::atomic<bool> stopping_{false};
     job job_;
     std::exception_ptr error_;
     std::mutex error_guard_;

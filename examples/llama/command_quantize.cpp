@@ -1,0 +1,88 @@
+#include <iostream>
+#include <map>
+#include <memory>
+
+#include "commands.hpp"
+#include "settings.hpp"
+
+namespace llama {
+namespace {
+
+struct quantize_settings {
+    std::string source, out;
+    grid_settings grid;
+    text_settings calibration;
+    thread_settings threads;
+    gptq::act_order order = gptq::act_order::group_aware;
+    bool static_groups = false, nearest = false, true_sequential = true;
+    double damp = 0.01;
+    std::size_t samples = 128;
+    std::uint64_t seed = 0;
+};
+
+windows calibration_windows(const quantize_settings& s, const model_source& source, gptq::thread_pool& pool) {
+    const std::size_t context = s.calibration.context;
+    expect_context(source.shape, context);
+    if (!s.calibration.given())
+        return sampled(model::load(source), context, s.samples, calibration_seed + s.seed, pool);
+    const token_ids ids = s.calibration.read(source);
+    return s.calibration.ids.empty() ? cut_randomly(ids, context, s.samples, s.seed) : cut(ids, context, s.samples);
+}
+
+void run(const quantize_settings& s) {
+    gptq::thread_pool pool(s.threads.count);
+    const auto source = model_source::open(s.source);
+    quantize_options options{.grid = s.grid.grid(),
+                             .how = s.nearest ? method::nearest : method::gptq,
+                             .order = s.order,
+                             .static_groups = s.static_groups,
+                             .damp_percent = s.damp,
+                             .true_sequential = s.true_sequential};
+    if (std::filesystem::exists(s.out) && !std::filesystem::is_empty(s.out))
+        gptq::detail::fail<gptq::file_error>(s.out, ": already exists; remove it, or choose another output folder");
+    const windows calibration = s.nearest ? windows{} : calibration_windows(s, source, pool);
+    if (!s.nearest)
+        std::cout << "calibrating on " << calibration.size() << " windows of " << s.calibration.context << " tokens\n";
+    progress_bar bar("quantizing");
+    quantize_to_folder(source, s.out, options, calibration, pool, [&](const quantized_projection& p) {
+        bar.clear();
+        std::cout << p.name;
+        if (p.report != nullptr) std::cout << "  " << *p.report;
+        std::cout << std::endl;
+        bar.show(p.done, p.whole);
+    });
+    bar.clear();
+    std::cout << "wrote " << s.out << '\n';
+}
+
+}  // namespace
+
+void add_quantize(CLI::App& app) {
+    auto s = std::make_shared<quantize_settings>();
+    CLI::App* command = app.add_subcommand("quantize", "Quantize a float model to a GPTQ checkpoint, layer by layer");
+    command->add_option("MODEL", s->source, "Hugging Face folder of a float LLaMA model")->required();
+    command->add_option("OUT", s->out, "Folder to write; must not exist")->required();
+    s->grid.add_to(*command);
+    const std::map<std::string, gptq::act_order> orders = {{"none", gptq::act_order::none},
+                                                           {"act", gptq::act_order::descending},
+                                                           {"group-aware", gptq::act_order::group_aware}};
+    command
+        ->add_option("--order", s->order,
+                     "Order of columns: as they are; by falling activation; by falling activation inside groups")
+        ->transform(CLI::CheckedTransformer(orders))
+        ->default_str("group-aware");
+    command->add_flag("--static-groups", s->static_groups, "Fit all scales before the first column is rounded");
+    command->add_option("--damp", s->damp, "Damping, a share of the Hessian's mean diagonal")->capture_default_str();
+    command->add_flag("--true-sequential,!--block-sequential", s->true_sequential,
+                      "Calibrate inside a layer on what is quantized already (default), or on the float layer");
+    command->add_flag("--nearest", s->nearest, "Round to nearest instead: the baseline, without calibration");
+    s->calibration.add_to(*command, "--calib", "--calib-ids", "Calibrate on (default: text that the model makes up)");
+    command->add_option("--samples", s->samples, "Calibration windows")
+        ->check(CLI::Range(1, 1 << 20))
+        ->capture_default_str();
+    command->add_option("--seed", s->seed, "Which windows of the text")->capture_default_str();
+    s->threads.add_to(*command);
+    command->callback([s] { run(*s); });
+}
+
+}  // namespace llama

@@ -1,0 +1,148 @@
+#include "config.hpp"
+
+#include <cmath>
+#include <cstdint>
+#include <fstream>
+#include <iterator>
+#include <numbers>
+#include <string>
+
+#include <gptq/core/error.hpp>
+#include <nlohmann/json.hpp>
+
+namespace llama {
+namespace {
+
+using gptq::format_error;
+using gptq::detail::fail;
+using nlohmann::json;
+
+/// The fields of a config.json, with errors that name file and field.
+class fields {
+public:
+    fields(json object, std::string where) : object_(std::move(object)), where_(std::move(where)) {
+        if (!object_.is_object()) fail<format_error>(where_, ": not a JSON object");
+    }
+
+    [[nodiscard]] const std::string& where() const { return where_; }
+    [[nodiscard]] bool has(const char* key) const { return object_.contains(key) && !object_.at(key).is_null(); }
+
+    /// A size between 1 and 2^31.
+    [[nodiscard]] std::size_t size(const char* key) const {
+        if (!has(key)) fail<format_error>(where_, ": has no '", key, "'");
+        const json& value = object_.at(key);
+        if (!value.is_number_integer() || value.get<double>() < 1 || value.get<double>() > 2147483648.0)
+            fail<format_error>(where_, ": '", key, "' is ", value.dump(), ", expected a positive whole number");
+        return value.get<std::size_t>();
+    }
+    [[nodiscard]] std::size_t size(const char* key, std::size_t otherwise) const {
+        return has(key) ? size(key) : otherwise;
+    }
+    /// A positive number.
+    [[nodiscard]] double number(const char* key, double otherwise) const {
+        if (!has(key)) return otherwise;
+        const json& value = object_.at(key);
+        if (!value.is_number() || !(value.get<double>() > 0))
+            fail<format_error>(where_, ": '", key, "' is ", value.dump(), ", expected a positive number");
+        return value.get<double>();
+    }
+    [[nodiscard]] bool flag(const char* key, bool otherwise) const {
+        if (!has(key)) return otherwise;
+        if (!object_.at(key).is_boolean()) fail<format_error>(where_, ": '", key, "' is not true or false");
+        return object_.at(key).get<bool>();
+    }
+    [[nodiscard]] std::string word(const char* key, const char* otherwise) const {
+        if (!has(key)) return otherwise;
+        if (!object_.at(key).is_string()) fail<format_error>(where_, ": '", key, "' is not a string");
+        return object_.at(key).get<std::string>();
+    }
+    /// A token id, where there is one.
+    [[nodiscard]] std::optional<std::uint32_t> token(const char* key, std::size_t vocab_size) const {
+        if (!has(key)) return std::nullopt;
+        const json& value = object_.at(key);
+        if (!value.is_number_unsigned() || value.get<std::uint64_t>() >= vocab_size)
+            fail<format_error>(where_, ": '", key, "' is ", value.dump(), ", expected a token id below ", vocab_size);
+        return value.get<std::uint32_t>();
+    }
+    [[nodiscard]] fields object(const char* key) const { return {object_.at(key), where_ + ", " + key}; }
+
+private:
+    json object_;
+    std::string where_;
+};
+
+fields read_fields(const std::filesystem::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) fail<gptq::file_error>(path.string(), ": cannot be read; a model folder must hold it");
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    json value = json::parse(text, nullptr, /*allow_exceptions=*/false);
+    if (value.is_discarded()) fail<format_error>(path.string(), ": is not JSON");
+    return {std::move(value), path.string()};
+}
+
+/// Llama 3's scaling: low frequencies are slowed by `factor`, high ones kept, those between blended.
+double llama3_frequency(double frequency, const fields& scaling) {
+    const double factor = scaling.number("factor", 8), low = scaling.number("low_freq_factor", 1),
+                 high = scaling.number("high_freq_factor", 4),
+                 context = scaling.number("original_max_position_embeddings", 8192);
+    const double turns = context * frequency / (2 * std::numbers::pi);  // over the original context
+    if (turns > high) return frequency;
+    if (turns < low) return frequency / factor;
+    const double blend = (turns - low) / (high - low);
+    return (1 - blend) * frequency / factor + blend * frequency;
+}
+
+std::vector<float> inverse_frequencies(const fields& file, std::size_t head_dim) {
+    // Newer files put theta and scaling into rope_parameters, older ones have rope_theta and rope_scaling.
+    const bool newer = file.has("rope_parameters");
+    const fields scaling = newer                      ? file.object("rope_parameters")
+                           : file.has("rope_scaling") ? file.object("rope_scaling")
+                                                      : fields(json::object(), file.where());
+    const double theta = newer ? scaling.number("rope_theta", 10000) : file.number("rope_theta", 10000);
+    const std::string kind = scaling.word("rope_type", scaling.word("type", "default").c_str());
+    std::vector<float> result;
+    for (std::size_t i = 0; i < head_dim; i += 2) {
+        double frequency = std::pow(theta, -static_cast<double>(i) / static_cast<double>(head_dim));
+        if (kind == "linear")
+            frequency /= scaling.number("factor", 1);
+        else if (kind == "llama3")
+            frequency = llama3_frequency(frequency, scaling);
+        else if (kind != "default")
+            fail<format_error>(scaling.where(), ": rope type '", kind, "', expected default, linear or llama3");
+        result.push_back(static_cast<float>(frequency));
+    }
+    return result;
+}
+
+}  // namespace
+
+config read_config(const std::filesystem::path& model_folder) {
+    const fields file = read_fields(model_folder / "config.json");
+    if (const auto type = file.word("model_type", "llama"); type != "llama")
+        fail<format_error>(file.where(), ": model_type is '", type, "', expected 'llama'");
+    if (const auto act = file.word("hidden_act", "silu"); act != "silu")
+        fail<format_error>(file.where(), ": hidden_act is '", act, "', expected 'silu'");
+    config c;
+    c.hidden_size = file.size("hidden_size");
+    c.intermediate_size = file.size("intermediate_size");
+    c.layers = file.size("num_hidden_layers");
+    c.heads = file.size("num_attention_heads");
+    c.kv_heads = file.size("num_key_value_heads", c.heads);
+    c.vocab_size = file.size("vocab_size");
+    c.max_positions = file.size("max_position_embeddings", 2048);
+    c.rms_norm_eps = static_cast<float>(file.number("rms_norm_eps", 1e-6));
+    c.tied_embeddings = file.flag("tie_word_embeddings", false);
+    if (!file.has("head_dim") && c.hidden_size % c.heads != 0)
+        fail<format_error>(file.where(), ": hidden_size ", c.hidden_size, " is no multiple of num_attention_heads ",
+                           c.heads, ", and there is no head_dim");
+    c.head_dim = file.size("head_dim", c.hidden_size / c.heads);
+    if (c.heads % c.kv_heads != 0)
+        fail<format_error>(file.where(), ": num_attention_heads ", c.heads, " is no multiple of num_key_value_heads ",
+                           c.kv_heads);
+    if (c.head_dim % 2 != 0) fail<format_error>(file.where(), ": head_dim ", c.head_dim, " is odd");
+    c.bos = file.token("bos_token_id", c.vocab_size);
+    c.inverse_frequencies = inverse_frequencies(file, c.head_dim);
+    return c;
+}
+
+}  // namespace llama

@@ -1,0 +1,37 @@
+// Text from a model, token by token.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string_view>
+
+#include "model.hpp"
+#include "tokenizer.hpp"
+#include "windows.hpp"
+
+namespace llama {
+
+struct generation {
+    std::size_t prompt_tokens = 0;
+    std::size_t tokens = 0;
+    double seconds = 0;  ///< for `tokens`, the prompt excluded
+
+    [[nodiscard]] double tokens_per_second() const { return seconds > 0 ? static_cast<double>(tokens) / seconds : 0; }
+};
+
+struct generate_options {
+    std::size_t tokens = 200;
+    double temperature = 0.8;  ///< 0 takes the most likely token always
+    std::uint64_t seed = 0;
+};
+
+/// Continues `prompt` until `tokens` are made, the model ends the text, or its positions are used up.
+/// @param emit  called with each new token
+/// @throws gptq::option_error  the prompt is empty, holds an unknown id, or is longer than the model's positions
+generation generate(const model& m, const token_ids& prompt, std::optional<std::uint32_t> end,
+                    const generate_options& options, gptq::thread_pool& pool,
+                    const std::function<void(std::uint32_t)>& emit);
+
+}  // namespace llama

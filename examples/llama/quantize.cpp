@@ -1,0 +1,236 @@
+#include "quantize.hpp"
+
+#include <algorithm>
+#include <array>
+#include <span>
+
+#include <gptq/core/error.hpp>
+
+namespace llama {
+namespace {
+
+/// The files store zero points as v1, which every loader reads, where it is certain that none is 0.
+gptq::zero_format zero_format_for(const gptq::uniform_grid& grid) {
+    return grid.sym ? gptq::zero_format::v1 : gptq::zero_format::v2;
+}
+
+/// Projections that share their input, and with it the Hessian and its factor.
+struct stage {
+    std::span<const named_projection> members;
+    std::optional<gptq::hessian<float>> inputs;
+};
+
+/// Quantizes one layer after the other while the calibration windows' hidden states move through them.
+class layer_quantizer {
+public:
+    layer_quantizer(const model_source& source, const quantize_options& options, const windows& calibration,
+                    gptq::thread_pool& pool, const on_projection& done)
+        : source_(source), options_(options), pool_(pool), done_(done), states_(calibration.size()) {
+        if (options.how == method::nearest) return;
+        const model_source& s = source;
+        matrix table = make_matrix(s.shape.vocab_size, s.shape.hidden_size);
+        gptq::io::read_floats(s.files.at("model.embed_tokens.weight"), {table.data(), table.size()});
+        for (std::size_t w = 0; w < states_.size(); ++w) states_[w] = embed(table, calibration[w]);
+    }
+
+    void run(std::size_t index) {
+        index_ = index;
+        layer_ = source_.load_layer(index);
+        if (options_.how == method::nearest)
+            for (const auto& p : projections) round(p);
+        else if (options_.true_sequential)
+            solve_in_turn();
+        else
+            solve_at_once();
+    }
+
+private:
+    // True-sequential: every stage sees what the stages before it have become.
+    void solve_in_turn() {
+        solve(collect(attention_inputs(), [&](std::size_t w) { return attention_input(w); }));
+        std::vector<matrix> attended(states_.size());
+        solve(collect(output_input(), [&](std::size_t w) { return attended[w] = attend(w); }));
+        advance([&](std::size_t w) { return layer_.o(attended[w], pool_); });
+        attended.clear();
+        solve(collect(mlp_inputs(), [&](std::size_t w) { return mlp_input(w); }));
+        solve(collect(down_input(), [&](std::size_t w) { return hidden(w); }));
+        advance([&](std::size_t w) { return layer_.down(hidden(w), pool_); });
+    }
+
+    // All Hessians first, on the float layer; then all solves; then the states pass through the quantized layer.
+    void solve_at_once() {
+        const std::vector<matrix> before = states_;
+        std::vector<stage> stages;
+        stages.push_back(collect(attention_inputs(), [&](std::size_t w) { return attention_input(w); }));
+        stages.push_back(collect(output_input(), [&](std::size_t w) { return attend(w); }));
+        advance([&](std::size_t w) { return layer_.o(attend(w), pool_); });
+        stages.push_back(collect(mlp_inputs(), [&](std::size_t w) { return mlp_input(w); }));
+        stages.push_back(collect(down_input(), [&](std::size_t w) { return hidden(w); }));
+        for (stage& s : stages) solve(std::move(s));
+        states_ = before;
+        advance([&](std::size_t w) { return layer_.o(attend(w), pool_); });
+        advance([&](std::size_t w) { return layer_.down(hidden(w), pool_); });
+    }
+
+    static std::span<const named_projection> attention_inputs() { return std::span(projections).subspan(0, 3); }
+    static std::span<const named_projection> output_input() { return std::span(projections).subspan(3, 1); }
+    static std::span<const named_projection> mlp_inputs() { return std::span(projections).subspan(4, 2); }
+    static std::span<const named_projection> down_input() { return std::span(projections).subspan(6, 1); }
+
+    [[nodiscard]] matrix attention_input(std::size_t w) const {
+        return normed(states_[w], layer_.attention_norm, source_.shape.rms_norm_eps);
+    }
+    [[nodiscard]] matrix attend(std::size_t w) const {
+        kv_cache cache;
+        const std::array<segment, 1> whole = {{{&cache, states_[w].shape()[0]}}};
+        return attention(source_.shape, layer_, attention_input(w), whole, pool_);
+    }
+    [[nodiscard]] matrix mlp_input(std::size_t w) const {
+        return normed(states_[w], layer_.mlp_norm, source_.shape.rms_norm_eps);
+    }
+    [[nodiscard]] matrix hidden(std::size_t w) const { return mlp_hidden(layer_, mlp_input(w), pool_); }
+
+    /// states[w] += update(w) for all windows.
+    template <class Update>
+    void advance(Update update) {
+        pool_.for_each(states_.size(), [&](std::size_t w) { states_[w] += update(w); });
+    }
+
+    /// The Hessian of a stage's inputs, a few windows at a time: they are made in parallel, then added in order.
+    template <class Inputs>
+    [[nodiscard]] stage collect(std::span<const named_projection> members, Inputs inputs) {
+        constexpr std::size_t together = 16;
+        gptq::hessian<float> h((layer_.*members[0].member).in_features());
+        for (std::size_t first = 0; first < states_.size(); first += together) {
+            std::vector<matrix> some(std::min(together, states_.size() - first));
+            pool_.for_each(some.size(), [&](std::size_t i) { some[i] = inputs(first + i); });
+            for (const matrix& x : some) h.add(x, pool_);
+        }
+        return {members, std::move(h)};
+    }
+
+    void solve(stage s) {
+        const auto factor = gptq::factorize(
+            std::move(*s.inputs),
+            {.damp_percent = options_.damp_percent, .order = options_.order, .group_size = options_.grid.group_size},
+            pool_);
+        for (const named_projection& p : s.members) {
+            const float_weights& w = (layer_.*p.member).floats();
+            const auto [codes, report] =
+                gptq::solve(w.weights, factor, options_.grid,
+                            {.static_groups = options_.static_groups, .relative_error = true}, pool_);
+            finish(p, codes, &report);
+        }
+    }
+
+    void round(const named_projection& p) {
+        finish(p, gptq::round_to_nearest((layer_.*p.member).floats().weights, options_.grid), nullptr);
+    }
+
+    /// Hands the result on, and lets the layer go on with what it has become.
+    void finish(const named_projection& p, const gptq::quantized<gptq::uniform_grid>& codes,
+                const gptq::solve_report* report) {
+        projection& target = layer_.*p.member;
+        gptq::packed_linear packed = gptq::pack(codes, zero_format_for(options_.grid));
+        for (const float b : target.floats().bias) packed.bias.push_back(gptq::rounded_to(packed.stored_scales, b));
+        if (options_.how == method::gptq) target = projection(float_weights{gptq::dequantize(codes), packed.bias});
+        const std::string name = layer_prefix(index_) + p.name;
+        done_({name, packed, report, ++count_, source_.shape.layers * projections.size()});
+    }
+
+    const model_source& source_;
+    const quantize_options& options_;
+    gptq::thread_pool& pool_;
+    const on_projection& done_;
+    std::vector<matrix> states_;  // [window] → [context, hidden]
+    layer layer_;
+    std::size_t index_ = 0;
+    std::size_t count_ = 0;
+};
+
+gptq::io::gptq_config checkpoint_config(const quantize_options& options) {
+    // With static groups or the group-aware order the act-order leaves no trace in the file, and loaders need not know.
+    const bool has_g_idx = options.how == method::gptq && options.order == gptq::act_order::descending &&
+                           !options.static_groups && options.grid.group_size != gptq::per_row;
+    gptq::io::gptq_config config;
+    config.bits = options.grid.bits;
+    config.group_size = options.grid.group_size;
+    config.desc_act = has_g_idx;
+    config.sym = options.grid.sym;
+    config.zeros = zero_format_for(options.grid);
+    config.static_groups = options.static_groups;
+    config.true_sequential = options.true_sequential;
+    config.damp_percent = options.damp_percent;
+    return config;
+}
+
+bool is_projection(std::string_view tensor) {
+    return tensor.starts_with("model.layers.") && std::ranges::any_of(projections, [&](const named_projection& p) {
+               return tensor.ends_with(std::string(".") + p.name + ".weight") ||
+                      tensor.ends_with(std::string(".") + p.name + ".bias");
+           });
+}
+
+/// What the output file will hold: all other tensors as they are, and the packed projections.
+std::vector<gptq::io::tensor_declaration> declare_output(const model_source& source,
+                                                         const gptq::io::gptq_config& config, gptq::scale_type scales) {
+    std::vector<gptq::io::tensor_declaration> result;
+    for (const auto& tensor : source.files.tensors()) {
+        if (!is_projection(tensor.name)) result.push_back({tensor.name, tensor.type, tensor.shape});
+        if (!is_projection(tensor.name) || !tensor.name.ends_with(".weight")) continue;
+        const std::string module = tensor.name.substr(0, tensor.name.size() - std::string_view(".weight").size());
+        gptq::detail::expect_equal(tensor.name, "number of axes", 2, tensor.shape.size());
+        const bool has_bias = source.files.contains(module + ".bias");
+        for (auto& declared :
+             gptq::io::declare_gptq(module, tensor.shape[0], tensor.shape[1], config, scales, has_bias))
+            result.push_back(std::move(declared));
+    }
+    return result;
+}
+
+/// The small files that make a folder a model: tokenizer, generation settings, licence. No weights, no other formats.
+bool belongs_to_model(const std::string& file) {
+    constexpr std::array<std::string_view, 9> beginnings = {"tokenizer",    "tok",           "special_tokens",
+                                                            "added_tokens", "generation",    "vocab",
+                                                            "merges",       "chat_template", "LICENSE"};
+    return std::ranges::any_of(beginnings, [&](std::string_view b) { return file.starts_with(b); });
+}
+
+void copy_small_files(const std::filesystem::path& from, const std::filesystem::path& to) {
+    std::filesystem::copy_file(from / "config.json", to / "config.json");
+    for (const auto& entry : std::filesystem::directory_iterator(from))
+        if (entry.is_regular_file() && belongs_to_model(entry.path().filename().string()))
+            std::filesystem::copy_file(entry.path(), to / entry.path().filename());
+}
+
+}  // namespace
+
+void quantize_layers(const model_source& source, const quantize_options& options, const windows& calibration,
+                     gptq::thread_pool& pool, const on_projection& done) {
+    if (source.quantization)
+        gptq::detail::fail<gptq::option_error>(source.folder.string(), ": is quantized already; give the float model");
+    for (const token_ids& window : calibration) expect_ids(source.shape, window);
+    layer_quantizer quantizer(source, options, calibration, pool, done);
+    for (std::size_t i = 0; i < source.shape.layers; ++i) quantizer.run(i);
+}
+
+void quantize_to_folder(const model_source& source, const std::filesystem::path& out, const quantize_options& options,
+                        const windows& calibration, gptq::thread_pool& pool, const on_projection& done) {
+    const auto config = checkpoint_config(options);
+    gptq::io::atomic_folder folder(out);
+    gptq::io::safetensors_writer writer(folder.path() / "model.safetensors",
+                                        declare_output(source, config, options.grid.scales));
+    for (const auto& tensor : source.files.tensors())
+        if (!is_projection(tensor.name)) writer.write(tensor.name, tensor.bytes);
+    quantize_layers(source, options, calibration, pool, [&](const quantized_projection& p) {
+        for (const auto& tensor : gptq::io::gptq_tensors(p.name, p.packed, config))
+            writer.write(tensor.declaration.name, tensor.bytes);
+        done(p);
+    });
+    writer.finish();
+    copy_small_files(source.folder, folder.path());
+    gptq::io::write_gptq_config(folder.path(), config);
+    folder.commit();
+}
+
+}  // namespace llama

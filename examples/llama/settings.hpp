@@ -1,0 +1,86 @@
+// Options that several subcommands share, and what they stand for.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <thread>
+
+#include "model.hpp"
+#include "progress.hpp"
+#include "quantize.hpp"
+#include "windows.hpp"
+
+namespace llama {
+
+/// --threads.
+struct thread_settings {
+    std::size_t count = std::thread::hardware_concurrency();
+
+    void add_to(CLI::App& command) {
+        command.add_option("--threads", count, "Threads to use")->check(CLI::Range(1, 1024))->capture_default_str();
+    }
+};
+
+/// Where token windows come from: a text, a file of ids, or the float model itself.
+struct text_settings {
+    std::string text, ids;
+    std::size_t context = 256;
+
+    void add_to(CLI::App& command, const std::string& text_option, const std::string& ids_option,
+                const std::string& purpose) {
+        auto* from_text = command.add_option(text_option, text, purpose + ": a text file")->check(CLI::ExistingFile);
+        command.add_option(ids_option, ids, purpose + ": a file of token ids, raw little-endian uint16")
+            ->check(CLI::ExistingFile)
+            ->excludes(from_text);
+        command.add_option("--context", context, "Tokens per window")->capture_default_str();
+    }
+    [[nodiscard]] bool given() const { return !text.empty() || !ids.empty(); }
+    [[nodiscard]] token_ids read(const model_source& source) const {
+        return ids.empty() ? read_text(text, tokenizer::open(source.folder), source.shape) : read_ids(ids);
+    }
+};
+
+/// The seeds of text that a model makes up: calibration and evaluation must not see the same.
+inline constexpr std::uint64_t calibration_seed = 1, evaluation_seed = 2;
+
+[[nodiscard]] inline windows sampled(const model& m, std::size_t context, std::size_t count, std::uint64_t seed,
+                                     gptq::thread_pool& pool) {
+    progress_bar bar("sampling text");
+    return sample_windows(m, context, count, seed, pool,
+                          [&](std::size_t done, std::size_t whole) { bar.show(done, whole); });
+}
+
+/// What --bits, --sym and their like say.
+struct grid_settings {
+    int bits = 4;
+    std::ptrdiff_t group_size = 128;
+    bool asym = false;
+    std::string search = "minmax";
+
+    void add_to(CLI::App& command) {
+        command.add_option("--bits", bits, "Bits per weight")
+            ->check(CLI::IsMember({2, 3, 4, 8}))
+            ->capture_default_str();
+        command.add_option("--group-size", group_size, "Input columns that share a scale; -1 for the whole row")
+            ->check([](const std::string& s) {
+                return s == "-1" || (s.find_first_not_of("0123456789") == std::string::npos && s != "0" && s.size() < 8)
+                           ? std::string()
+                           : "expected -1 or a positive number";
+            })
+            ->capture_default_str();
+        command.add_flag("--asym,!--sym", asym, "A zero point per group, or (default) a grid symmetric about 0");
+        command.add_option("--search", search, "How scales are chosen: the group's range, or the least error")
+            ->check(CLI::IsMember({"minmax", "mse"}))
+            ->capture_default_str();
+    }
+    [[nodiscard]] gptq::uniform_grid grid() const {
+        return {.bits = static_cast<unsigned>(bits),
+                .group_size = group_size,
+                .sym = !asym,
+                .search = search == "mse" ? gptq::scale_search::mse : gptq::scale_search::min_max};
+    }
+};
+
+}  // namespace llama

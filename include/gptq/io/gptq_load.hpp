@@ -1,0 +1,183 @@
+// One quantized layer from a GPTQ checkpoint: the tensors of a module → a packed_linear. Its bits are not touched.
+// Every tensor's type and shape is checked against the others, so that what is returned is safe to run.
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <gptq/core/error.hpp>
+#include <gptq/io/floats.hpp>
+#include <gptq/io/gptq_config.hpp>
+#include <gptq/io/tensor.hpp>
+#include <gptq/pack/packed_linear.hpp>
+
+namespace gptq::io {
+
+/// What a layer's tensors are looked up in: safetensors, model_files, and look-alikes.
+template <class F>
+concept tensor_files = requires(const F& files, std::string_view name) {
+    { files.contains(name) } -> std::convertible_to<bool>;
+    { files.at(name) } -> std::convertible_to<const tensor_ref&>;
+};
+
+namespace impl {
+
+inline void expect_type(const tensor_ref& tensor, dtype expected) {
+    if (tensor.type != expected)
+        gptq::detail::fail<format_error>(describe(tensor), ": is ", name(tensor.type), ", expected ", name(expected));
+}
+
+inline void expect_rank(const tensor_ref& tensor, std::size_t rank) {
+    if (tensor.shape.size() != rank)
+        gptq::detail::fail<format_error>(describe(tensor), ": shape is ", shape_text(tensor.shape), ", expected ", rank,
+                                         rank == 1 ? " axis" : " axes");
+}
+
+/// @param why  where the expectation comes from
+inline void expect_shape(const tensor_ref& tensor, std::initializer_list<std::size_t> expected, std::string_view why) {
+    if (!std::ranges::equal(tensor.shape, expected))
+        gptq::detail::fail<format_error>(describe(tensor), ": shape is ", shape_text(tensor.shape), ", expected ",
+                                         shape_text(std::span(expected.begin(), expected.size())), " ", why);
+}
+
+/// The tensors of one module, as a checkpoint has them.
+struct module_tensors {
+    const tensor_ref& qweight;
+    const tensor_ref& qzeros;
+    const tensor_ref& scales;
+    const tensor_ref* g_idx;  ///< nullptr in old checkpoints
+    const tensor_ref* bias;   ///< nullptr in most layers
+};
+
+inline scale_type scale_type_of(const tensor_ref& scales) {
+    switch (scales.type) {
+        case dtype::F16: return scale_type::f16;
+        case dtype::BF16: return scale_type::bf16;
+        case dtype::F32: return scale_type::f32;
+        default:
+            gptq::detail::fail<format_error>(describe(scales), ": is ", name(scales.type),
+                                             ", expected F16, BF16 or F32");
+    }
+}
+
+/// A layer with its sizes, and no contents yet. All types and shapes are right after this.
+inline packed_linear sized_for(const module_tensors& t, const gptq_config& config) {
+    for (const tensor_ref* words : {&t.qweight, &t.qzeros}) expect_type(*words, dtype::I32);
+    for (const tensor_ref* matrix : {&t.qweight, &t.qzeros, &t.scales}) expect_rank(*matrix, 2);
+    if (t.g_idx) {
+        expect_type(*t.g_idx, dtype::I32);
+        expect_rank(*t.g_idx, 1);
+    }
+    if (t.qweight.bytes.empty()) gptq::detail::fail<format_error>(describe(t.qweight), ": is empty");
+
+    packed_linear p;
+    p.bits = config.bits;
+    p.zeros = config.zeros;
+    p.stored_scales = scale_type_of(t.scales);
+    p.out_features = t.qweight.shape[1];
+    p.in_features = t.g_idx ? t.g_idx->shape[0] : t.qweight.shape[0] * 32 / config.bits;
+    p.groups = group_count(p.in_features, config.group_size);
+
+    const std::string why = gptq::detail::text("(", p.out_features, " outputs, ", p.in_features, " inputs, ", p.bits,
+                                               " bits, group size ", config.group_size, ")");
+    expect_shape(t.qweight, {words_for(p.in_features, p.bits), p.out_features}, why);
+    expect_shape(t.qzeros, {p.groups, words_for(p.out_features, p.bits)}, why);
+    expect_shape(t.scales, {p.groups, p.out_features}, why);
+    if (t.bias) expect_shape(*t.bias, {p.out_features}, why);
+    return p;
+}
+
+template <class Word>
+std::vector<Word> read_words(const tensor_ref& tensor) {
+    std::vector<Word> words(tensor.bytes.size() / sizeof(Word));
+    std::memcpy(words.data(), tensor.bytes.data(), words.size() * sizeof(Word));
+    return words;
+}
+
+/// The group of each column. Negative entries occur, and count from the end as in Python.
+inline std::vector<std::int32_t> read_g_idx(const tensor_ref& tensor, std::size_t groups) {
+    auto g_idx = read_words<std::int32_t>(tensor);
+    const auto count = static_cast<std::int64_t>(groups);
+    for (std::size_t i = 0; i < g_idx.size(); ++i) {
+        if (g_idx[i] < -count || g_idx[i] >= count)
+            gptq::detail::fail<format_error>(describe(tensor), ": element ", i, " is ", g_idx[i], ", expected ", -count,
+                                             " … ", count - 1);
+        if (g_idx[i] < 0) g_idx[i] = static_cast<std::int32_t>(g_idx[i] + count);
+    }
+    return g_idx;
+}
+
+/// Groups of consecutive columns, for a checkpoint that does not store them.
+inline std::vector<std::int32_t> derived_g_idx(const module_tensors& t, const packed_linear& p,
+                                               const gptq_config& config) {
+    if (config.desc_act && !config.static_groups && p.groups > 1)
+        gptq::detail::fail<format_error>(describe(t.qweight),
+                                         ": its module has no g_idx, which desc_act without static_groups needs");
+    std::vector<std::int32_t> g_idx(p.in_features);
+    const std::size_t size = config.group_size == per_row ? p.in_features : static_cast<std::size_t>(config.group_size);
+    for (std::size_t i = 0; i < p.in_features; ++i) g_idx[i] = static_cast<std::int32_t>(i / size);
+    return g_idx;
+}
+
+inline bool has_zero_point_0(const packed_linear& p) {
+    for (std::size_t k = 0; k < p.groups; ++k)
+        for (std::size_t o = 0; o < p.out_features; ++o)
+            if (zero_at(p, o, k) == 0) return true;
+    return false;
+}
+
+/// GPTQModel makes v1 zero points by subtracting 1 from all fields of a word in one subtraction, where a zero point of
+/// 0 borrows from the field above it. The same addition restores them exactly; the layer is v2 then, which can hold
+/// the 0. For 3 bits it works field by field, as everybody else.
+inline void undo_borrows(packed_linear& p, const gptq_config& config) {
+    const auto is_gptqmodel = [](const std::string& quantizer) { return quantizer.starts_with("gptqmodel"); };
+    if (p.zeros == zero_format::v2 || p.bits == 3 || std::ranges::none_of(config.quantizer, is_gptqmodel)) return;
+    if (!has_zero_point_0(p)) return;
+    for (std::uint32_t& word : p.qzeros) word += 0xFFFFFFFFU / ((1U << p.bits) - 1U);  // 1 in every field
+    p.zeros = zero_format::v2;
+}
+
+inline packed_linear load_module(const module_tensors& t, const gptq_config& config) {
+    check(config);
+    packed_linear p = sized_for(t, config);
+    p.qweight = read_words<std::uint32_t>(t.qweight);
+    p.qzeros = read_words<std::uint32_t>(t.qzeros);
+    p.scales = to_floats(t.scales);
+    p.g_idx = t.g_idx ? read_g_idx(*t.g_idx, p.groups) : derived_g_idx(t, p, config);
+    if (t.bias) p.bias = to_floats(*t.bias);
+    undo_borrows(p, config);
+    try {
+        gptq::check(p);  // of which all but the values of the scales is known by now
+    } catch (const error& e) {
+        gptq::detail::fail<format_error>(describe(t.scales), ": ", e.what());
+    }
+    return p;
+}
+
+}  // namespace impl
+
+/// Loads the layer that a checkpoint calls `module`, such as "model.layers.0.self_attn.q_proj".
+/// @param files   safetensors or model_files
+/// @param config  of the same checkpoint: read_gptq_config
+/// @throws format_error  file, tensor, expected and found: a tensor is absent, or has a type, a shape or a content
+///                       that the others and the configuration do not allow
+template <tensor_files Files>
+[[nodiscard]] packed_linear load_gptq(const Files& files, std::string_view module, const gptq_config& config) {
+    const auto named = [module](std::string_view suffix) { return gptq::detail::text(module, suffix); };
+    const auto optional = [&](std::string_view suffix) {
+        return files.contains(named(suffix)) ? &files.at(named(suffix)) : nullptr;
+    };
+    return impl::load_module({files.at(named(".qweight")), files.at(named(".qzeros")), files.at(named(".scales")),
+                              optional(".g_idx"), optional(".bias")},
+                             config);
+}
+
+}  // namespace gptq::io

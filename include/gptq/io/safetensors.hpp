@@ -1,0 +1,54 @@
+// Reading one safetensors file: mapped, checked from end to end when it is opened, and then just a table of tensors.
+// safetensors_writer.hpp writes them; model_files.hpp reads models of several files.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <gptq/io/mapped_file.hpp>
+#include <gptq/io/safetensors_header.hpp>
+#include <gptq/io/tensor.hpp>
+
+namespace gptq::io {
+
+class safetensors {
+public:
+    /// Maps a file and checks its header: after this every tensor's bytes are there, and as many as its shape says.
+    /// Stricter than the format's reference reader in one point: duplicate names are refused, not dropped.
+    /// @throws file_error    the file cannot be opened
+    /// @throws format_error  file, tensor, offset, expected and found
+    [[nodiscard]] static safetensors open(const std::filesystem::path& path) {
+        const auto file = std::make_shared<const mapped_file>(path);
+        auto header = impl::parse_header(file->bytes(), path.string());
+        const auto data = file->bytes().subspan(header.data_begin);
+        std::vector<tensor_ref> tensors;
+        for (auto& entry : header.tensors)
+            tensors.push_back({std::move(entry.name), entry.type, std::move(entry.shape),
+                               data.subspan(entry.begin, entry.end - entry.begin), file});
+        return {path, tensor_table(std::move(tensors)), std::move(header.metadata)};
+    }
+
+    [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+    /// All of them, in the order of their names.
+    [[nodiscard]] std::span<const tensor_ref> tensors() const noexcept { return table_.all(); }
+    [[nodiscard]] bool contains(std::string_view name) const noexcept { return table_.find(name) != nullptr; }
+    /// @throws format_error  no such tensor
+    [[nodiscard]] const tensor_ref& at(std::string_view name) const { return table_.at(name, path_); }
+    [[nodiscard]] const std::map<std::string, std::string>& metadata() const noexcept { return metadata_; }
+
+private:
+    safetensors(std::filesystem::path path, tensor_table table, std::map<std::string, std::string> metadata)
+        : path_(std::move(path)), table_(std::move(table)), metadata_(std::move(metadata)) {}
+
+    std::filesystem::path path_;
+    tensor_table table_;
+    std::map<std::string, std::string> metadata_;
+};
+
+}  // namespace gptq::io

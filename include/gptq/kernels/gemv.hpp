@@ -1,0 +1,165 @@
+// y = Ŵ·x + bias, straight from packed weights: gemv for one token, gemm for many.
+//
+// Error against exact arithmetic with the same Ŵ, activations and no bias, u = 2^-24, B blocks: each output is within
+//     Σ over blocks  Σ|ŵ|·scale/2   (half a unit of the last digit; scale = largest |x| of the block / digits' limit)
+//   + (B + 8)·u·Σ|ŵ·x|             (float roundings)
+// A NaN or an infinity in x makes every output of that token NaN.
+//
+// Results are the same bits for every executor, every number of tokens at once, and every instruction set.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+#include <gptq/core/config.hpp>
+#include <gptq/core/error.hpp>
+#include <gptq/core/parallel.hpp>
+#include <gptq/core/view.hpp>
+#include <gptq/kernels/activations.hpp>
+#include <gptq/kernels/isa.hpp>
+#include <gptq/kernels/linear.hpp>
+#include <gptq/kernels/tile.hpp>
+
+namespace gptq {
+inline namespace GPTQ_ISA {
+namespace impl {
+
+/// Tokens whose digits gemm makes at a time: enough to read a tile's weights from the first level cache nearly always,
+/// few enough for the digits to stay in the second.
+inline constexpr std::size_t tokens_per_pass = 32;
+
+/// Multiplies one tile with `Tokens` tokens at a time, then the rest with half as many, and so on down to one.
+template <class Isa, int Bits, class Digits, int Tokens>
+void multiply_tokens(const linear& layer, std::size_t tile, const token_buffer<Digits>& x, std::size_t token,
+                     matrix_view<float> y) noexcept {
+    const std::size_t first = tile * tile_outputs;
+    const std::size_t outputs = std::min(tile_outputs, layer.out_features() - first);
+    for (; token + Tokens <= y.rows; token += Tokens) {
+        token_digits<Digits> some[Tokens];
+        for (std::size_t t = 0; t < Tokens; ++t) some[t] = x[token + t];
+        float sums[Tokens][tile_outputs];
+        tile_kernel<Isa, Bits, Digits, Tokens>::multiply(layer, tile, some, sums);
+        for (std::size_t t = 0; t < Tokens; ++t)
+            for (std::size_t o = 0; o < outputs; ++o)
+                y(token + t, first + o) = sums[t][o] + (layer.bias().empty() ? 0 : layer.bias()[first + o]);
+    }
+    if constexpr (Tokens > 1) multiply_tokens<Isa, Bits, Digits, Tokens / 2>(layer, tile, x, token, y);
+}
+
+/// Cuts the tiles into one contiguous range per thread: each then reads one sequential stream of weights.
+template <class Isa, int Bits, class Digits, class Executor>
+void multiply_layer(const linear& layer, const token_buffer<Digits>& x, matrix_view<float> y, Executor& workers) {
+    constexpr int slices = tile_kernel<Isa, Bits, Digits, 1>::slices;
+    constexpr int at_once = std::max(1, Isa::partials_in_registers / (Digits::planes * slices));
+    const std::size_t ranges = std::min<std::size_t>(workers.concurrency(), layer.tiles());
+    workers.for_each(ranges, [&](std::size_t r) noexcept {
+        for (std::size_t tile = layer.tiles() * r / ranges; tile < layer.tiles() * (r + 1) / ranges; ++tile)
+            multiply_tokens<Isa, Bits, Digits, at_once>(layer, tile, x, 0, y);
+    });
+}
+
+/// The door from a layer's run-time bits to the kernels' compile-time ones.
+template <class Isa, class Digits, class Executor>
+void multiply(const linear& layer, const token_buffer<Digits>& x, matrix_view<float> y, Executor& workers) {
+    switch (layer.bits()) {
+        case 2: return multiply_layer<Isa, 2>(layer, x, y, workers);
+        case 3: return multiply_layer<Isa, 3>(layer, x, y, workers);
+        case 4: return multiply_layer<Isa, 4>(layer, x, y, workers);
+        default: return multiply_layer<Isa, 8>(layer, x, y, workers);
+    }
+}
+
+/// This thread's digits for calls that bring none. Taken away while in use, so that a multiplication inside an
+/// executor's wait finds another; given back at the end, so that its memory is allocated once.
+template <class Digits>
+class scratch_tokens {
+public:
+    scratch_tokens() = default;
+    scratch_tokens(const scratch_tokens&) = delete;
+    scratch_tokens& operator=(const scratch_tokens&) = delete;
+    ~scratch_tokens() { kept() = std::move(buffer); }
+
+private:
+    static token_buffer<Digits>& kept() noexcept {
+        thread_local token_buffer<Digits> tokens;
+        return tokens;
+    }
+
+public:
+    token_buffer<Digits> buffer = std::move(kept());
+};
+
+}  // namespace impl
+
+/// y = Ŵ·x + bias for one token.
+/// @tparam Digits   the precision of the activations: digits<1>, digits<2> or digits<3>
+/// @tparam Isa      one of isa::compiled; for comparisons
+/// @param x         [in_features], finite. Quantized into memory of this thread that only grows: nothing is allocated
+///                  after the first call. To quantize once for several layers, see activations.
+/// @param y         [out_features], must not overlap x
+/// @param workers   any executor; one contiguous range of outputs per thread
+/// @throws shape_error  before anything is written
+template <digit_format Digits = digits<2>, instruction_set Isa = isa::native, class Executor = serial>
+requires(executor<std::remove_reference_t<Executor>>) void gemv(const linear& layer, std::span<const float> x,
+                                                               std::span<float> y, Executor&& workers = Executor{}) {
+    detail::expect_equal("gemv", "size of x", layer.in_features(), x.size());
+    detail::expect_equal("gemv", "size of y", layer.out_features(), y.size());
+    impl::scratch_tokens<Digits> tokens;
+    tokens.buffer.resize(layer.layout(), 1);
+    tokens.buffer.quantize(0, layer.layout(), x.data(), 1);
+    impl::multiply<Isa>(layer, tokens.buffer, view_of(y.data(), 1, y.size()), workers);
+}
+
+/// Y = X·Ŵᵀ + bias for tokens already quantized; their layout must equal the layer's.
+/// @param y  [x.tokens(), out_features], any strides
+/// @throws shape_error  before anything is written
+template <instruction_set Isa = isa::native, digit_format Digits, matrix_like Outputs, class Executor = serial>
+requires(executor<std::remove_reference_t<Executor>>) void gemm(const linear& layer, const activations<Digits>& x,
+                                                               Outputs&& y, Executor&& workers = Executor{}) {
+    const matrix_view<float> out = view_of(y);
+    if (x.layout() != layer.layout())
+        detail::fail<shape_error>("gemm: the activations were laid out for a layer with other columns or groups (",
+                                  x.layout().in_features, " inputs), expected the layout of this one (",
+                                  layer.in_features(), " inputs)");
+    detail::expect_equal("gemm", "rows of y", x.tokens(), out.rows);
+    detail::expect_equal("gemm", "columns of y", layer.out_features(), out.cols);
+    impl::multiply<Isa>(layer, x.buffer(), out, workers);
+}
+
+/// y = Ŵ·x + bias for one token already quantized.
+/// @throws shape_error  before anything is written
+template <instruction_set Isa = isa::native, digit_format Digits, class Executor = serial>
+requires(executor<std::remove_reference_t<Executor>>) void gemv(const linear& layer, const activations<Digits>& x,
+                                                               std::span<float> y, Executor&& workers = Executor{}) {
+    gemm<Isa>(layer, x, view_of(y.data(), 1, y.size()), workers);
+}
+
+/// Y = X·Ŵᵀ + bias. Row t of Y equals gemv of row t of X, bit for bit.
+/// @param x  [tokens, in_features] floats, any strides; quantized a few tokens at a time, in memory kept as gemv's is
+/// @param y  [tokens, out_features] floats, any strides; must not overlap x
+/// @throws shape_error  before anything is written
+template <digit_format Digits = digits<2>, instruction_set Isa = isa::native, matrix_like Inputs, matrix_like Outputs,
+          class Executor = serial>
+requires(executor<std::remove_reference_t<Executor>>) void gemm(const linear& layer, const Inputs& x, Outputs&& y,
+                                                               Executor&& workers = Executor{}) {
+    const matrix_view<const float> in = const_view_of(x);
+    const matrix_view<float> out = view_of(y);
+    detail::expect_equal("gemm", "columns of x", layer.in_features(), in.cols);
+    detail::expect_equal("gemm", "columns of y", layer.out_features(), out.cols);
+    detail::expect_equal("gemm", "rows of y", in.rows, out.rows);
+    impl::scratch_tokens<Digits> tokens;
+    for (std::size_t first = 0; first < in.rows; first += impl::tokens_per_pass) {
+        const std::size_t count = std::min(impl::tokens_per_pass, in.rows - first);
+        tokens.buffer.resize(layer.layout(), count);
+        workers.for_each(count, [&](std::size_t t) noexcept {
+            tokens.buffer.quantize(t, layer.layout(), in.row_data(first + t), in.col_stride);
+        });
+        impl::multiply<Isa>(layer, tokens.buffer, out.rows_from(first, count), workers);
+    }
+}
+
+}  // namespace GPTQ_ISA
+}  // namespace gptq
