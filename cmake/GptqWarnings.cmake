@@ -5,7 +5,13 @@ set(GPTQ_SANITIZE "" CACHE STRING "Sanitizers for our programs, such as address,
 
 add_library(gptq_private_flags INTERFACE)
 target_compile_options(gptq_private_flags INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow
-                       $<$<BOOL:${GPTQ_WERROR}>:-Werror> $<$<BOOL:${GPTQ_NATIVE}>:-march=native>)
+                       $<$<BOOL:${GPTQ_WERROR}>:-Werror>)
+add_library(gptq_native_flags INTERFACE)
+target_compile_options(gptq_native_flags INTERFACE $<$<BOOL:${GPTQ_NATIVE}>:-march=native>)
+# g++ 12 sees overlapping copies in std::string's operator+ where there are none (GCC bug 105329).
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  target_compile_options(gptq_private_flags INTERFACE -Wno-restrict)
+endif()
 if(GPTQ_SANITIZE)
   target_compile_options(gptq_private_flags INTERFACE -fsanitize=${GPTQ_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(gptq_private_flags INTERFACE -fsanitize=${GPTQ_SANITIZE})

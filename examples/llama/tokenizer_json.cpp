@@ -1,5 +1,6 @@
 // Reads tokenizer.json and tokenizer_config.json: the BPE model, the added tokens, the names of BOS and EOS.
 // The steps around the model are in tokenizer_json_steps.
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>

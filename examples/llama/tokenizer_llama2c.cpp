@@ -4,7 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
+#include <functional>
 #include <string_view>
 #include <utility>
 
@@ -62,10 +62,10 @@ private:
 };
 
 [[nodiscard]] std::size_t read_length(reader& in, std::string_view what) {
-    const auto length = static_cast<std::int32_t>(in.word(what));
-    if (length < 0 || static_cast<std::size_t>(length) > longest_piece)
-        in.refuse(what, " is ", length, ", expected 0 to ", longest_piece);
-    return static_cast<std::size_t>(length);
+    const std::uint32_t length = in.word(what);
+    if (length > longest_piece)
+        in.refuse(what, " is ", static_cast<std::int32_t>(length), ", expected 0 to ", longest_piece);
+    return length;
 }
 
 [[nodiscard]] scored_piece read_piece(reader& in) {

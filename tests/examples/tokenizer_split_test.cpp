@@ -35,6 +35,11 @@ TEST_CASE("text is cut as GPT-2 and Llama 3 cut it", "[tokenizer]") {
 
 TEST_CASE("spaces are Unicode's white space, which U+0085 is and U+180E is not", "[tokenizer]") {
     CHECK(cut(llama::gpt2_pattern, "x\u180e y\u0085\u00a0z") == words{"x", "\u180e", " y", "\u0085", "\u00a0", "z"});
+    CHECK(cut(llama::gpt2_pattern, "!\u180e") == words{"!\u180e"});
+}
+
+TEST_CASE("digits are those of every script", "[tokenizer]") {
+    CHECK(cut(R"(\d+)", "a\u0663\u0664b1") == words{"a", "\u0663\u0664", "b", "1"});
 }
 
 TEST_CASE("case is ignored where the pattern says so, as far as Unicode's simple folding goes", "[tokenizer]") {

@@ -256,6 +256,10 @@ TEST_CASE("Metaspace marks words as its scheme says", "[tokenizer]") {
     CHECK(encoded("never", true, "a<s>a") == ids{260, 1, 260});
     CHECK(encoded("always", true, " a") == ids{263});
 
+    json split = {{"type", "Split"}, {"pattern", {{"Regex", "b"}}}, {"behavior", "Isolated"}, {"invert", false}};
+    json after_split = {{"type", "Sequence"}, {"pretokenizers", json::array({split, metaspace("first", true)})}};
+    CHECK(opened(with(file, "/pre_tokenizer", after_split)).encode("aba") == ids{263, 261, 260});
+
     json across = file;  // a piece that ends with a mark shows whether words are cut
     across["model"]["vocab"]["a▁"] = 266;
     across["model"]["merges"] = json::array({"a ▁"});

@@ -73,6 +73,17 @@ TEST_CASE("a file is written by one writer at a time", "[io]") {
     CHECK(read_bytes(folder / "a") == "first");
 }
 
+TEST_CASE("a file that its writer renamed after we opened it is not ours to write", "[io]") {
+    const temp_folder folder;
+    const auto path = folder.write(".a.partial", "finished");
+    const impl::file_descriptor opened(path, O_WRONLY);
+    CHECK_NOTHROW(impl::lock(opened, path));
+    std::filesystem::rename(path, folder / "a");
+    CHECK_THROWS_AS(impl::lock(opened, path), gptq::file_error);
+    folder.write(".a.partial", "another");
+    CHECK_THROWS_AS(impl::lock(opened, path), gptq::file_error);
+}
+
 TEST_CASE("a file in an absent folder is refused at once", "[io]") {
     const temp_folder folder;
     CHECK(message_of<gptq::file_error>([&] { partial_file file(folder / "no" / "a"); }) ==

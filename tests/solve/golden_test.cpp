@@ -125,7 +125,8 @@ TEST_CASE("codes equal the textbook algorithm's on the project's own golden case
 TEST_CASE("codes equal the reference implementation's on a folder of golden cases", "[golden]") {
     const auto folder = support::outer_golden_folder();
     if (std::getenv("GPTQ_GOLDEN_DIR") != nullptr) REQUIRE(!support::golden_files(folder).empty());
-    if (support::golden_files(folder).empty()) WARN("no golden cases in " << folder << ": name a folder in GPTQ_GOLDEN_DIR");
+    if (support::golden_files(folder).empty())
+        WARN("no golden cases in " << folder << ": name a folder in GPTQ_GOLDEN_DIR");
     check_folder(folder);
 }
 
