@@ -120,8 +120,6 @@ def save_description(out):
     hidden = [b for b in range(256) if b not in shown]
     char = [chr(b) if b in shown else chr(256 + hidden.index(b)) for b in range(256)]
     level = dict(type="ByteLevel", add_prefix_space=False, trim_offsets=True, use_regex=False)
-    begin = dict(id=0, content=char[0], single_word=False, lstrip=False, rstrip=False,
-                 normalized=False, special=True)
     model = dict(type="BPE", dropout=None, unk_token=None, continuing_subword_prefix=None,
                  end_of_word_suffix=None, fuse_unk=False, byte_fallback=False,
                  vocab={c: b for b, c in enumerate(char)}, merges=[])
@@ -130,10 +128,10 @@ def save_description(out):
         "generation_config.json": dict(bos_token_id=0, eos_token_id=0, do_sample=True,
                                        temperature=0.8),
         "tokenizer_config.json": dict(
-            tokenizer_class="PreTrainedTokenizerFast", bos_token=char[0], eos_token=char[0],
+            tokenizer_class="PreTrainedTokenizerFast",
             model_max_length=CONTEXT, clean_up_tokenization_spaces=False),
         "tokenizer.json": dict(
-            version="1.0", truncation=None, padding=None, added_tokens=[begin], normalizer=None,
+            version="1.0", truncation=None, padding=None, added_tokens=[], normalizer=None,
             pre_tokenizer=level, post_processor=None, decoder=level, model=model)}
     for name, content in files.items():
         write(out / name, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())

@@ -62,8 +62,7 @@ private:
         const auto e = evaluate(m, &reference_, evaluation_, pool_,
                                 [&](std::size_t done, std::size_t whole) { bar.show(done, whole); });
         const token_ids start = {m.shape.bos.value_or(0)};
-        const auto speed =
-            generate(m, start, std::nullopt, {.tokens = 200, .temperature = 1}, pool_, [](std::uint32_t) {});
+        const auto speed = generate(m, start, {}, {.tokens = 200, .temperature = 1}, pool_, [](std::uint32_t) {});
         std::size_t bytes = 0;
         for (const auto& tensor : gptq::io::model_files::open(folder).tensors()) bytes += tensor.bytes.size();
         bar.clear();

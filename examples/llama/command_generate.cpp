@@ -21,11 +21,13 @@ void run(const generate_settings& s) {
     const auto words = tokenizer::open(source.folder);
     const model m = model::load(source);
     token_ids prompt = words.encode(s.prompt);
-    if (const auto bos = m.shape.bos ? m.shape.bos : words.bos()) prompt.insert(prompt.begin(), *bos);
     text_stream text(words);
     for (const std::uint32_t id : prompt) std::cout << text.next(id);
-    const generation g = generate(m, prompt, words.eos(), s.options, pool,
-                                  [&](std::uint32_t id) { std::cout << text.next(id) << std::flush; });
+    if (const auto bos = m.shape.bos ? m.shape.bos : words.bos()) prompt.insert(prompt.begin(), *bos);
+    std::vector<std::uint32_t> ends = m.shape.ends;
+    if (const auto eos = words.eos()) ends.push_back(*eos);
+    const generation g =
+        generate(m, prompt, ends, s.options, pool, [&](std::uint32_t id) { std::cout << text.next(id) << std::flush; });
     std::cout << std::endl;
     std::cerr << std::fixed << std::setprecision(1) << g.prompt_tokens << " prompt tokens, " << g.tokens
               << " new tokens at " << g.tokens_per_second() << " tokens/s; " << m.bytes()

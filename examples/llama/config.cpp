@@ -56,13 +56,18 @@ public:
         if (!object_.at(key).is_string()) fail<format_error>(where_, ": '", key, "' is not a string");
         return object_.at(key).get<std::string>();
     }
-    /// A token id, where there is one.
-    [[nodiscard]] std::optional<std::uint32_t> token(const char* key, std::size_t vocab_size) const {
-        if (!has(key)) return std::nullopt;
-        const json& value = object_.at(key);
-        if (!value.is_number_unsigned() || value.get<std::uint64_t>() >= vocab_size)
-            fail<format_error>(where_, ": '", key, "' is ", value.dump(), ", expected a token id below ", vocab_size);
-        return value.get<std::uint32_t>();
+    /// Token ids: none, one, or a list of them.
+    [[nodiscard]] std::vector<std::uint32_t> tokens(const char* key, std::size_t vocab_size) const {
+        std::vector<std::uint32_t> ids;
+        if (!has(key)) return ids;
+        const json& field = object_.at(key);
+        for (const json& value : field.is_array() ? field : json::array({field})) {
+            if (!value.is_number_unsigned() || value.get<std::uint64_t>() >= vocab_size)
+                fail<format_error>(where_, ": '", key, "' holds ", value.dump(), ", expected token ids below ",
+                                   vocab_size);
+            ids.push_back(value.get<std::uint32_t>());
+        }
+        return ids;
     }
     [[nodiscard]] fields object(const char* key) const { return {object_.at(key), where_ + ", " + key}; }
 
@@ -140,7 +145,8 @@ config read_config(const std::filesystem::path& model_folder) {
         fail<format_error>(file.where(), ": num_attention_heads ", c.heads, " is no multiple of num_key_value_heads ",
                            c.kv_heads);
     if (c.head_dim % 2 != 0) fail<format_error>(file.where(), ": head_dim ", c.head_dim, " is odd");
-    c.bos = file.token("bos_token_id", c.vocab_size);
+    if (const auto bos = file.tokens("bos_token_id", c.vocab_size); !bos.empty()) c.bos = bos.front();
+    c.ends = file.tokens("eos_token_id", c.vocab_size);
     c.inverse_frequencies = inverse_frequencies(file, c.head_dim);
     return c;
 }

@@ -21,6 +21,7 @@ struct config {
     float rms_norm_eps = 1e-5F;
     bool tied_embeddings = false;            ///< the output head is the embedding
     std::optional<std::uint32_t> bos;        ///< the token that a text begins with
+    std::vector<std::uint32_t> ends;         ///< tokens that end a text
     std::vector<float> inverse_frequencies;  ///< [head_dim / 2] of the rotary embedding, scaling included
 
     [[nodiscard]] std::size_t query_size() const noexcept { return heads * head_dim; }

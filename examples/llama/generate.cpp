@@ -1,12 +1,13 @@
 #include "generate.hpp"
 
+#include <algorithm>
 #include <chrono>
 
 #include <gptq/core/error.hpp>
 
 namespace llama {
 
-generation generate(const model& m, const token_ids& prompt, std::optional<std::uint32_t> end,
+generation generate(const model& m, const token_ids& prompt, std::span<const std::uint32_t> ends,
                     const generate_options& options, gptq::thread_pool& pool,
                     const std::function<void(std::uint32_t)>& emit) {
     if (prompt.empty()) gptq::detail::fail<gptq::option_error>("the prompt is empty, and the model has no BOS token");
@@ -27,7 +28,7 @@ generation generate(const model& m, const token_ids& prompt, std::optional<std::
     generation result{.prompt_tokens = prompt.size()};
     std::uint32_t token = step(prompt);
     const auto start = std::chrono::steady_clock::now();
-    while (result.tokens < options.tokens && token != end) {
+    while (result.tokens < options.tokens && std::ranges::find(ends, token) == ends.end()) {
         emit(token);
         ++result.tokens;
         if (prompt.size() + result.tokens >= m.shape.max_positions) break;

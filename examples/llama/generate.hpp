@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <optional>
+#include <span>
 #include <string_view>
 
 #include "model.hpp"
@@ -27,10 +27,10 @@ struct generate_options {
     std::uint64_t seed = 0;
 };
 
-/// Continues `prompt` until `tokens` are made, the model ends the text, or its positions are used up.
+/// Continues `prompt` until `tokens` are made, one of `ends` comes, or the model's positions are used up.
 /// @param emit  called with each new token
 /// @throws gptq::option_error  the prompt is empty, holds an unknown id, or is longer than the model's positions
-generation generate(const model& m, const token_ids& prompt, std::optional<std::uint32_t> end,
+generation generate(const model& m, const token_ids& prompt, std::span<const std::uint32_t> ends,
                     const generate_options& options, gptq::thread_pool& pool,
                     const std::function<void(std::uint32_t)>& emit);
 

@@ -8,7 +8,7 @@ namespace {
 /// sgemm on slices of outputs, so that one token keeps all threads busy. The slices' size is fixed: results do not
 /// depend on how many threads there are.
 matrix multiply(const float_weights& w, const matrix& x, gptq::thread_pool& pool) {
-    constexpr std::size_t slice = 512;
+    constexpr std::size_t slice = 128;
     const std::size_t rows = x.shape()[0], in = x.shape()[1], out = w.weights.shape()[0];
     matrix y = make_matrix(rows, out);
     pool.for_each((out + slice - 1) / slice, [&](std::size_t s) {

@@ -19,7 +19,7 @@ enum class method {
 };
 
 struct quantize_options {
-    gptq::uniform_grid grid;
+    gptq::uniform_grid grid = {};
     method how = method::gptq;
     gptq::act_order order = gptq::act_order::group_aware;
     bool static_groups = false;

@@ -1,6 +1,7 @@
 #include "windows.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <fstream>
 #include <iterator>
@@ -81,17 +82,18 @@ std::uint32_t sample(std::span<const float> row, double temperature, std::mt1993
 windows sample_windows(const model& m, std::size_t context, std::size_t count, std::uint64_t seed,
                        gptq::thread_pool& pool, const on_progress& progress) {
     constexpr std::size_t together = 32;  // sequences that share each pass over the weights
-    windows result;
-    for (std::size_t first = 0; first < count; first += together) {
-        const std::size_t size = std::min(together, count - first);
+    const std::uint32_t begin = m.shape.bos.value_or(0);
+    windows result(count, token_ids{begin});
+    std::atomic<std::size_t> done{0};
+    pool.for_each((count + together - 1) / together, [&](std::size_t batch) {
+        const std::size_t first = batch * together, size = std::min(together, count - first);
         std::vector<sequence_state> states(size);
         std::vector<std::mt19937_64> random;
         std::vector<batch_part> parts;
-        token_ids last(size, m.shape.bos.value_or(0));
+        token_ids last(size, begin);
         for (std::size_t s = 0; s < size; ++s) {
             random.emplace_back(seed * 1000003 + first + s);
             parts.push_back({&states[s], 1});
-            result.push_back({last[s]});
         }
         for (std::size_t t = 1; t < context; ++t) {
             const matrix rows = logits(m, forward(m, last, parts, pool), pool);
@@ -99,9 +101,9 @@ windows sample_windows(const model& m, std::size_t context, std::size_t count, s
                 last[s] = sample({&rows(s, 0), m.shape.vocab_size}, 1.0, random[s]);
                 result[first + s].push_back(last[s]);
             }
-            progress(first * context + t * size, count * context);
+            progress(done += size, count * (context - 1));
         }
-    }
+    });
     return result;
 }
 

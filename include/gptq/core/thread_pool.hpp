@@ -2,16 +2,13 @@
 // kernel, so a pool costs nothing between calls and does not fight other programs for their cores.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <limits>
-#include <memory>
 #include <mutex>
 #include <thread>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -23,10 +20,9 @@ inline namespace GPTQ_ISA {
 
 /// An executor whose threads persist. The calling thread works too, so a pool of one has no threads of its own.
 ///
-/// - Calls from several threads are served one after the other.
-/// - A call from inside a task, of this pool or another, runs on the thread that makes it.
-/// - After a task threw, the others still run; for_each then rethrows the first exception.
-/// - for_each allocates nothing.
+/// One call is served at a time. A call that finds the pool busy, from inside a task or from another thread, runs its
+/// tasks on its own thread: it never waits for the call before it, so calls cannot deadlock, however nested.
+/// for_each allocates nothing.
 class thread_pool {
 public:
     /// @param concurrency  how many tasks run at once, the calling thread's included; 0 counts as 1
@@ -36,62 +32,58 @@ public:
             helpers_.reserve(concurrency);
             while (helpers_.size() + 1 < concurrency) helpers_.emplace_back([this] { help(); });
         } catch (...) {
-            stop();
+            close();
             throw;
         }
     }
     thread_pool(const thread_pool&) = delete;
     thread_pool& operator=(const thread_pool&) = delete;
-    ~thread_pool() { stop(); }
+    ~thread_pool() { close(); }
 
     [[nodiscard]] std::size_t concurrency() const noexcept { return helpers_.size() + 1; }
 
     /// Calls task(0) … task(count - 1), each once, in any order, and returns when all have ended.
-    /// @throws option_error  count is 2^32 - 1 or more; else what a task throws
+    /// @throws option_error  count is 2^32 - 1 or more
+    /// @throws what the first task to throw threw; the other tasks may or may not have run
     template <class Task>
     void for_each(std::size_t count, Task&& task) {
-        if (count >= closing) detail::fail<option_error>("thread_pool: ", count, " tasks, expected less than 2^32 - 1");
-        if (helpers_.empty() || count <= 1 || inside_task()) {
+        if (count >= closed) detail::fail<option_error>("thread_pool: ", count, " tasks, expected less than 2^32 - 1");
+        if (helpers_.empty() || count <= 1 || busy_.test_and_set(std::memory_order_acquire)) {
             for (std::size_t i = 0; i < count; ++i) task(i);
             return;
         }
-        using target = std::remove_reference_t<Task>;
-        const auto call = [](const void* t, std::size_t i) { (*static_cast<target*>(const_cast<void*>(t)))(i); };
-        run({call, std::addressof(task)}, static_cast<std::uint32_t>(count));
+        auto call = [&task](std::size_t i) { task(i); };
+        run({&call, [](void* c, std::size_t i) { (*static_cast<decltype(call)*>(c))(i); }},
+            static_cast<std::uint32_t>(count));
     }
 
 private:
-    /// No number of tasks: tells the helpers to leave. A helper that is still looking for work must not take it for
-    /// some.
-    static constexpr std::uint32_t closing = std::numeric_limits<std::uint32_t>::max();
-
     struct job {
-        void (*call)(const void* task, std::size_t index) = nullptr;
-        const void* task = nullptr;
+        void* task = nullptr;
+        void (*call)(void* task, std::size_t index) = nullptr;
     };
 
+    /// @pre  this thread has made the pool busy
     void run(job next, std::uint32_t count) {
-        const std::lock_guard one_caller(callers_);
         job_ = next;
-        error_ = nullptr;
         unfinished_.store(count, std::memory_order_relaxed);
         unclaimed_.store(count, std::memory_order_release);
         unclaimed_.notify_all();
         work();
-        for (auto n = unfinished_.load(std::memory_order_acquire); n != 0;
-             n = unfinished_.load(std::memory_order_acquire))
-            unfinished_.wait(n, std::memory_order_acquire);
-        if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+        for (std::uint32_t left = 0; (left = unfinished_.load(std::memory_order_acquire)) != 0;) unfinished_.wait(left);
+        const std::exception_ptr error = std::exchange(error_, nullptr);
+        busy_.clear(std::memory_order_release);
+        if (error) std::rethrow_exception(error);
     }
 
     /// Takes one task's index, or returns false when none is left. A claim keeps run() waiting, so job_ is the claimed
     /// task's own, however late this thread comes.
     bool claim(std::uint32_t& index) noexcept {
-        index = unclaimed_.load(std::memory_order_relaxed);
-        while (index != 0 && index != closing)
-            if (unclaimed_.compare_exchange_weak(index, index - 1, std::memory_order_acquire,
+        std::uint32_t left = unclaimed_.load(std::memory_order_relaxed);
+        while (left != 0 && left != closed)
+            if (unclaimed_.compare_exchange_weak(left, left - 1, std::memory_order_acquire,
                                                  std::memory_order_relaxed)) {
-                --index;
+                index = left - 1;
                 return true;
             }
         return false;
@@ -99,7 +91,6 @@ private:
 
     /// Runs tasks until none is left to claim.
     void work() noexcept {
-        inside_task() = true;
         for (std::uint32_t index = 0; claim(index);) {
             try {
                 job_.call(job_.task, index);
@@ -109,35 +100,32 @@ private:
             }
             if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
         }
-        inside_task() = false;
     }
 
     void help() noexcept {
-        for (;;) {
-            unclaimed_.wait(0, std::memory_order_relaxed);
-            if (unclaimed_.load(std::memory_order_relaxed) == closing) return;
+        while (unclaimed_.load(std::memory_order_relaxed) != closed) {
             work();
+            unclaimed_.wait(0, std::memory_order_relaxed);
         }
     }
 
-    void stop() noexcept {
-        unclaimed_.store(closing, std::memory_order_release);
+    void close() noexcept {
+        unclaimed_.store(closed, std::memory_order_relaxed);
         unclaimed_.notify_all();
         for (std::thread& helper : helpers_) helper.join();
     }
 
-    static bool& inside_task() noexcept {
-        thread_local bool inside = false;
-        return inside;
-    }
+    /// A number of unclaimed tasks that tells helpers to end.
+    static constexpr std::uint32_t closed = std::numeric_limits<std::uint32_t>::max();
 
-    // 32 bits are what the kernel can wait for directly. The two counters are written by different threads at once.
+    // 32 bits are what a thread can sleep on directly. One counter is taken from when a task starts, the other when it
+    // ends, by all threads at once: each has a cache line of its own.
     alignas(64) std::atomic<std::uint32_t> unclaimed_{0};
     alignas(64) std::atomic<std::uint32_t> unfinished_{0};
+    alignas(64) std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
     job job_;
     std::exception_ptr error_;
     std::mutex error_guard_;
-    std::mutex callers_;
     std::vector<std::thread> helpers_;
 };
 

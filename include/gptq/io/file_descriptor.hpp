@@ -37,7 +37,7 @@ decltype(auto) with_file_errors(F&& f) {
 class file_descriptor {
 public:
     file_descriptor(const std::filesystem::path& path, int flags)
-        : value_(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {  // NOLINT: 0666 is subject to the user's umask
+        : value_(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {  // 0666: the umask decides
         if (value_ < 0) fail_errno(path, "open");
     }
     file_descriptor(file_descriptor&& other) noexcept : value_(std::exchange(other.value_, -1)) {}

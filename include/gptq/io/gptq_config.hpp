@@ -216,7 +216,7 @@ inline std::optional<config_source> find_config_source(const std::filesystem::pa
 }
 
 /// Writes the configuration to both places where loaders look: quantize_config.json, and the quantization_config of
-/// the folder's config.json, where there is one.
+/// the folder's config.json, where there is one. Nothing else in that file changes but the order of its keys.
 inline void write_gptq_config(const std::filesystem::path& folder, const gptq_config& config) {
     const nlohmann::json value = to_json(config);
     write_file_atomically(folder / "quantize_config.json", value.dump(2) + "\n");

@@ -177,17 +177,18 @@ public:
     /// @throws shape_error  x has another size; nothing is changed
     void assign(std::span<const float> x) { assign(matrix_view<const float>{x.data(), 1, x.size()}); }
 
-    /// Quantizes tokens x [tokens, in_features], any strides. Memory is allocated only for more tokens than ever before.
+    /// Quantizes tokens x [tokens, in_features], any strides. Memory is allocated only for more tokens than ever
+    /// before.
     /// @throws shape_error  x has another number of columns; nothing is changed
     template <matrix_like Inputs, class Executor = serial>
-    requires(executor<std::remove_reference_t<Executor>>) void assign(const Inputs& x, Executor&& workers = Executor{}) {
+    requires(executor<std::remove_reference_t<Executor>>) void assign(const Inputs& x,
+                                                                      Executor&& workers = Executor{}) {
         const matrix_view<const float> view = const_view_of(x);
         detail::expect_equal("activations", "columns of x", layout_.in_features, view.cols);
         buffer_.resize(layout_, view.rows);
         tokens_ = view.rows;
-        workers.for_each(tokens_, [&](std::size_t t) noexcept {
-            buffer_.quantize(t, layout_, view.row_data(t), view.col_stride);
-        });
+        workers.for_each(
+            tokens_, [&](std::size_t t) noexcept { buffer_.quantize(t, layout_, view.row_data(t), view.col_stride); });
     }
 
     [[nodiscard]] const column_layout& layout() const noexcept { return layout_; }

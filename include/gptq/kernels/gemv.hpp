@@ -1,9 +1,14 @@
 // y = Ŵ·x + bias, straight from packed weights: gemv for one token, gemm for many.
 //
-// Error against exact arithmetic with the same Ŵ, activations and no bias, u = 2^-24, B blocks: each output is within
-//     Σ over blocks  Σ|ŵ|·scale/2   (half a unit of the last digit; scale = largest |x| of the block / digits' limit)
-//   + (B + 8)·u·Σ|ŵ·x|             (float roundings)
-// A NaN or an infinity in x makes every output of that token NaN.
+// Error. Against exact arithmetic on the same Ŵ and x, writing u for 2^-24, each output is within
+//
+//     Σ over blocks  0.51·scale·Σ|ŵ|  +  (blocks + 8)·u·Σ|ŵ·x|  +  u·|y| if there is a bias
+//
+// where scale = largest |x| of the block / digits::limit. First, half a unit of an activation's last digit; the 0.01 is
+// for three digits, whose low two become a float before they meet the third: at most u·128·257·Σ|code - zero| of error.
+// Second, at most 4u for an activation's own roundings (activations.hpp), 3u for those of a block (tile.hpp), u for
+// each addition of a block, and u for what these do to one another. Blocks below 2^-100 everywhere count as zeros. A
+// NaN or an infinity in x makes every output of its token NaN.
 //
 // Results are the same bits for every executor, every number of tokens at once, and every instruction set.
 #pragma once
@@ -27,8 +32,8 @@ namespace gptq {
 inline namespace GPTQ_ISA {
 namespace impl {
 
-/// Tokens whose digits gemm makes at a time: enough to read a tile's weights from the first level cache nearly always,
-/// few enough for the digits to stay in the second.
+/// Tokens whose digits gemm makes at a time: enough for a tile's weights to come from cache nearly always, few enough
+/// for the digits to stay there too. From 8 to 64 made no difference.
 inline constexpr std::size_t tokens_per_pass = 32;
 
 /// Multiplies one tile with `Tokens` tokens at a time, then the rest with half as many, and so on down to one.
@@ -52,8 +57,7 @@ void multiply_tokens(const linear& layer, std::size_t tile, const token_buffer<D
 /// Cuts the tiles into one contiguous range per thread: each then reads one sequential stream of weights.
 template <class Isa, int Bits, class Digits, class Executor>
 void multiply_layer(const linear& layer, const token_buffer<Digits>& x, matrix_view<float> y, Executor& workers) {
-    constexpr int slices = tile_kernel<Isa, Bits, Digits, 1>::slices;
-    constexpr int at_once = std::max(1, Isa::partials_in_registers / (Digits::planes * slices));
+    constexpr int at_once = std::max(1, Isa::partials_in_registers / Digits::planes);
     const std::size_t ranges = std::min<std::size_t>(workers.concurrency(), layer.tiles());
     workers.for_each(ranges, [&](std::size_t r) noexcept {
         for (std::size_t tile = layer.tiles() * r / ranges; tile < layer.tiles() * (r + 1) / ranges; ++tile)
@@ -72,24 +76,23 @@ void multiply(const linear& layer, const token_buffer<Digits>& x, matrix_view<fl
     }
 }
 
-/// This thread's digits for calls that bring none. Taken away while in use, so that a multiplication inside an
-/// executor's wait finds another; given back at the end, so that its memory is allocated once.
+/// This thread's digits between calls that bring none of their own.
 template <class Digits>
-class scratch_tokens {
-public:
+token_buffer<Digits>& kept_tokens() noexcept {
+    thread_local token_buffer<Digits> tokens;
+    return tokens;
+}
+
+/// Takes them for one call and gives them back, so that memory is allocated once. Taken, because an executor may run
+/// another multiplication on this thread while it waits; that one then finds none, and makes its own.
+template <class Digits>
+struct scratch_tokens {
+    token_buffer<Digits> buffer = std::move(kept_tokens<Digits>());
+
     scratch_tokens() = default;
     scratch_tokens(const scratch_tokens&) = delete;
     scratch_tokens& operator=(const scratch_tokens&) = delete;
-    ~scratch_tokens() { kept() = std::move(buffer); }
-
-private:
-    static token_buffer<Digits>& kept() noexcept {
-        thread_local token_buffer<Digits> tokens;
-        return tokens;
-    }
-
-public:
-    token_buffer<Digits> buffer = std::move(kept());
+    ~scratch_tokens() { kept_tokens<Digits>() = std::move(buffer); }
 };
 
 }  // namespace impl
@@ -104,7 +107,7 @@ public:
 /// @throws shape_error  before anything is written
 template <digit_format Digits = digits<2>, instruction_set Isa = isa::native, class Executor = serial>
 requires(executor<std::remove_reference_t<Executor>>) void gemv(const linear& layer, std::span<const float> x,
-                                                               std::span<float> y, Executor&& workers = Executor{}) {
+                                                                std::span<float> y, Executor&& workers = Executor{}) {
     detail::expect_equal("gemv", "size of x", layer.in_features(), x.size());
     detail::expect_equal("gemv", "size of y", layer.out_features(), y.size());
     impl::scratch_tokens<Digits> tokens;
@@ -118,7 +121,7 @@ requires(executor<std::remove_reference_t<Executor>>) void gemv(const linear& la
 /// @throws shape_error  before anything is written
 template <instruction_set Isa = isa::native, digit_format Digits, matrix_like Outputs, class Executor = serial>
 requires(executor<std::remove_reference_t<Executor>>) void gemm(const linear& layer, const activations<Digits>& x,
-                                                               Outputs&& y, Executor&& workers = Executor{}) {
+                                                                Outputs&& y, Executor&& workers = Executor{}) {
     const matrix_view<float> out = view_of(y);
     if (x.layout() != layer.layout())
         detail::fail<shape_error>("gemm: the activations were laid out for a layer with other columns or groups (",
@@ -133,7 +136,7 @@ requires(executor<std::remove_reference_t<Executor>>) void gemm(const linear& la
 /// @throws shape_error  before anything is written
 template <instruction_set Isa = isa::native, digit_format Digits, class Executor = serial>
 requires(executor<std::remove_reference_t<Executor>>) void gemv(const linear& layer, const activations<Digits>& x,
-                                                               std::span<float> y, Executor&& workers = Executor{}) {
+                                                                std::span<float> y, Executor&& workers = Executor{}) {
     gemm<Isa>(layer, x, view_of(y.data(), 1, y.size()), workers);
 }
 
@@ -144,7 +147,7 @@ requires(executor<std::remove_reference_t<Executor>>) void gemv(const linear& la
 template <digit_format Digits = digits<2>, instruction_set Isa = isa::native, matrix_like Inputs, matrix_like Outputs,
           class Executor = serial>
 requires(executor<std::remove_reference_t<Executor>>) void gemm(const linear& layer, const Inputs& x, Outputs&& y,
-                                                               Executor&& workers = Executor{}) {
+                                                                Executor&& workers = Executor{}) {
     const matrix_view<const float> in = const_view_of(x);
     const matrix_view<float> out = view_of(y);
     detail::expect_equal("gemm", "columns of x", layer.in_features(), in.cols);

@@ -40,9 +40,9 @@ using compiled = std::tuple<portable>;
 ///   subtract_product(a,b,n) a - b·n
 ///   prefetch(line, n)       a hint that the line n further on is wanted soon
 template <class I>
-concept instruction_set = requires(const line& l, const std::int8_t* digits, const f16* scales, const std::uint8_t* zeros,
-                                   float* to, typename I::words w, typename I::partial p, typename I::ints n,
-                                   typename I::floats f) {
+concept instruction_set = requires(const line& l, const std::int8_t* digits, const f16* scales,
+                                   const std::uint8_t* zeros, float* to, typename I::words w, typename I::partial p,
+                                   typename I::ints n, typename I::floats f) {
     { I::largest_code } -> std::convertible_to<int>;
     { I::partials_in_registers } -> std::convertible_to<int>;
     { I::steps_per_partial(15) } -> std::same_as<std::size_t>;

@@ -45,7 +45,9 @@ public:
         return words_.size() * sizeof(line) + scales_.size() + zeros_.size() + bias_.size() * sizeof(float);
     }
 
-    [[nodiscard]] std::size_t tiles() const noexcept { return impl::round_up(out_features_, tile_outputs) / tile_outputs; }
+    [[nodiscard]] std::size_t tiles() const noexcept {
+        return impl::round_up(out_features_, tile_outputs) / tile_outputs;
+    }
     [[nodiscard]] tile_view tile(std::size_t t) const noexcept {
         return {words_.data() + t * layout().steps() * bits_, scales_.data() + scale_offset(t, 0),
                 zeros_.data() + t * groups_ * tile_outputs};

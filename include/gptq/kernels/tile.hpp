@@ -27,8 +27,8 @@ namespace impl {
 
 static_assert(std::int64_t{largest_block} * 255 * 128 * 257 < std::int64_t{1} << 31);
 
-/// The weight stream is contiguous across steps and tiles. Asking for it 4 KiB ahead was worth a third of the time in
-/// a loop as busy as this one; 2 KiB was as good, 1 KiB was not.
+/// How far ahead of the weight stream, contiguous across steps and tiles, a kernel asks for it: 4 KiB. Worth a third of
+/// the time on Zen 3, whose reordering sees too few loads of a loop as busy as this one; no difference on Zen 5.
 inline constexpr std::size_t lines_ahead = 64;
 
 /// Calls f(0) … f(N - 1) with constants.
@@ -36,20 +36,24 @@ template <int N, class F>
 [[gnu::always_inline]] inline void unrolled(F&& f) noexcept {
     [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
         (f(std::integral_constant<int, I>{}), ...);
-    }(std::make_integer_sequence<int, N>{});
+    }
+    (std::make_integer_sequence<int, N>{});
 }
 
 /// One tile's multiplication. Tokens is how many tokens share each weight that is read.
 template <instruction_set Isa, int Bits, digit_format Digits, int Tokens>
 struct tile_kernel {
-    static constexpr int largest = (1 << Bits) - 1;
-    static constexpr int slices = largest > Isa::largest_code ? 2 : 1;
-    using partials = typename Isa::partial[Tokens][Digits::planes][slices];
+    static constexpr int largest_code = (1 << Bits) - 1;
+    static constexpr int slices = largest_code > Isa::largest_code ? 2 : 1;
+    static constexpr std::size_t steps_per_partial = Isa::steps_per_partial(std::min(largest_code, Isa::largest_code));
+    static_assert(steps_per_partial >= 1);
+    using partials = typename Isa::partial[Tokens][Digits::planes];
     using totals = typename Isa::ints[Tokens][Digits::accumulators];
     using tokens = token_digits<Digits>[Tokens];
 
     /// Writes the tile's sixteen sums for each token, bias not added.
-    static void multiply(const linear& layer, std::size_t tile, const tokens& x, float (&y)[Tokens][tile_outputs]) noexcept {
+    static void multiply(const linear& layer, std::size_t tile, const tokens& x,
+                         float (&y)[Tokens][tile_outputs]) noexcept {
         const tile_view weights = layer.tile(tile);
         const std::size_t steps = layer.layout().steps_per_block();
         const auto group_of_block = layer.group_of_block();
@@ -70,38 +74,39 @@ private:
     /// block += codes · digits of `steps` steps from step `first` on.
     [[gnu::always_inline]] static void add_block(const line* words, const tokens& x, std::size_t first,
                                                  std::size_t steps, totals& block) noexcept {
-        const std::size_t run = std::min(steps, Isa::steps_per_partial(std::min(largest, Isa::largest_code)));
-        for (std::size_t s = 0; s < steps; s += run) {
-            partials sums = {};
-            for (std::size_t step = s; step < s + run; ++step) add_step(words + step * Bits, x, first + step, sums);
-            widen(sums, block);
-        }
+        const std::size_t run = std::min(steps, steps_per_partial);
+        for (std::size_t s = 0; s < steps; s += run)
+            unrolled<slices>([&](auto slice) __attribute__((always_inline)) {
+                partials sums = {};
+                for (std::size_t step = s; step < s + run; ++step)
+                    add_step<slice>(words + step * Bits, x, first + step, sums);
+                widen<slice>(sums, block);
+            });
     }
 
+    template <int Slice>
     [[gnu::always_inline]] static void add_step(const line* words, const tokens& x, std::size_t step,
                                                 partials& sums) noexcept {
-        for (int l = 0; l < Bits; ++l) Isa::prefetch(words + l, lines_ahead);
+        if constexpr (Slice == 0)
+            for (int l = 0; l < Bits; ++l) Isa::prefetch(words + l, lines_ahead);
         unrolled<fields_per_step>([&](auto field) __attribute__((always_inline)) {
-            unrolled<slices>([&](auto slice) __attribute__((always_inline)) {
-                const auto codes = codes_of<Isa, Bits, field, slice>(words);
-                unrolled<Tokens>([&](auto t) __attribute__((always_inline)) {
-                    unrolled<Digits::planes>([&](auto p) __attribute__((always_inline)) {
-                        auto& sum = sums[t][p][slice];
-                        sum = Isa::dot(sum, codes, x[t].steps[step].plane[p] + 4 * field);
-                    });
+            const auto codes = codes_of<Isa, Bits, field, Slice>(words);
+            unrolled<Tokens>([&](auto t) __attribute__((always_inline)) {
+                unrolled<Digits::planes>([&](auto p) __attribute__((always_inline)) {
+                    sums[t][p] = Isa::dot(sums[t][p], codes, x[t].steps[step].plane[p] + 4 * field);
                 });
             });
         });
     }
 
+    /// block += sums, each plane of digits in its place: d1 counts 256, d2 has an accumulator of its own.
+    template <int Slice>
     [[gnu::always_inline]] static void widen(const partials& sums, totals& block) noexcept {
         unrolled<Tokens>([&](auto t) __attribute__((always_inline)) {
             unrolled<Digits::planes>([&](auto p) __attribute__((always_inline)) {
-                unrolled<slices>([&](auto slice) __attribute__((always_inline)) {
-                    constexpr int factor = (p == 1 ? 256 : 1) * (slice == 1 ? 16 : 1);
-                    auto& total = block[t][p / 2];
-                    total = Isa::template widen<factor>(total, sums[t][p][slice]);
-                });
+                constexpr int factor = (p == 1 ? 256 : 1) * (Slice == 1 ? 16 : 1);
+                auto& total = block[t][p / 2];
+                total = Isa::template widen<factor>(total, sums[t][p]);
             });
         });
     }

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -90,15 +91,30 @@ inline void check(const packed_linear& p) {
         if (p.g_idx[i] < 0 || static_cast<std::size_t>(p.g_idx[i]) >= p.groups)
             detail::fail<shape_error>("packed_linear: g_idx[", i, "] is ", p.g_idx[i], ", expected 0 … ", p.groups - 1);
     for (std::size_t s = 0; s < p.scales.size(); ++s)
-        if (!(std::abs(p.scales[s]) <= std::numeric_limits<float>::max()))
+        if (!std::isfinite(p.scales[s]))
             detail::fail<numeric_error>("packed_linear: scale of group ", s / p.out_features, ", output ",
                                         s % p.out_features, " is not finite");
 }
 
+namespace impl {
+
+/// A `quantized` that somebody made by hand may be anything.
+inline void expect_complete(const quantized<uniform_grid>& q) {
+    detail::expect_equal("pack", "number of codes", q.out_features * q.in_features, q.codes.size());
+    detail::expect_equal("pack", "number of scales", q.out_features * q.groups(), q.parameters.size());
+    for (const affine a : q.parameters)
+        if (!(a.zero >= 0 && a.zero <= static_cast<float>(q.grid.maxq())))
+            detail::fail<option_error>("pack: a zero point is ", a.zero, ", expected 0 … ", q.grid.maxq());
+}
+
+}  // namespace impl
+
 /// Packs a solve's result. Every code, scale and zero point is the solver's own.
 /// @param zeros  v1 for the widest reach, v2 where a zero point is 0
-/// @throws option_error  bits without a GPTQ layout (5, 6, 7); a zero point 0 in v1
+/// @throws option_error  bits without a GPTQ layout (5, 6, 7); a zero point 0 in v1, or beyond the grid
+/// @throws shape_error   sizes of `q` disagree
 [[nodiscard]] inline packed_linear pack(const quantized<uniform_grid>& q, zero_format zeros) {
+    impl::expect_complete(q);
     packed_linear p;
     p.out_features = q.out_features;
     p.in_features = q.in_features;

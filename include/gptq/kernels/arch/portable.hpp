@@ -41,7 +41,8 @@ struct portable {
     static words either(words a, words b) noexcept {
         return each<words>([&](std::size_t i) { return a.lane[i] | b.lane[i]; });
     }
-    static partial dot(partial sum, words codes, const std::int8_t* digits) noexcept {
+    /// Out of line: as part of an unrolled step it takes compilers three times as long, and runs half as fast.
+    [[gnu::noinline]] static partial dot(partial sum, words codes, const std::int8_t* digits) noexcept {
         const auto term = [&](std::uint32_t word, unsigned byte) {
             return static_cast<std::int32_t>(word >> 8U * byte & 0xFFU) * digits[byte];
         };
