@@ -7,12 +7,12 @@
 // factor of H⁻¹ is L⁻¹ read backwards. docs/theory.md derives it.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -58,29 +58,37 @@ struct factor {
 
 namespace impl {
 
-/// Swaps features a and b of a symmetric matrix of which only the lower triangle exists.
+/// Copies the lower triangle above the diagonal, tile by tile: both sides of a tile stay in cache.
 template <class T>
-void swap_features(matrix<T>& m, std::size_t a, std::size_t b) noexcept {
-    if (a == b) return;
-    if (a > b) std::swap(a, b);
-    for (std::size_t k = 0; k < a; ++k) std::swap(m(a, k), m(b, k));
-    for (std::size_t k = a + 1; k < b; ++k) std::swap(m(k, a), m(b, k));
-    for (std::size_t k = b + 1; k < m.shape()[0]; ++k) std::swap(m(k, a), m(k, b));
-    std::swap(m(a, a), m(b, b));
+void complete_symmetric(matrix<T>& m) noexcept {
+    constexpr std::size_t tile = 32;
+    const std::size_t n = m.shape()[0];
+    for (std::size_t r0 = 0; r0 < n; r0 += tile)
+        for (std::size_t c0 = 0; c0 <= r0; c0 += tile)
+            for (std::size_t r = r0; r < std::min(r0 + tile, n); ++r)
+                for (std::size_t c = c0; c < std::min(c0 + tile, r); ++c) m(c, r) = m(r, c);
 }
 
-/// Reorders a symmetric matrix (lower triangle) in place: feature p becomes the one that was at source[p].
+/// Reorders a symmetric matrix in place: feature p becomes the one that was at source[p].
 template <class T>
 void reorder(matrix<T>& m, const std::vector<std::uint32_t>& source) {
-    std::vector<std::uint32_t> at(source.size()), where(source.size());  // feature at a place, place of a feature
-    std::iota(at.begin(), at.end(), 0U);
-    where = at;
-    for (std::uint32_t p = 0; p < source.size(); ++p) {
-        const std::uint32_t q = where[source[p]];
-        swap_features(m, p, q);
-        std::swap(at[p], at[q]);
-        where[at[p]] = p;
-        where[at[q]] = q;
+    const std::size_t n = source.size();
+    std::vector<T> spare(n);
+    std::vector<bool> placed(n, false);
+    for (std::size_t start = 0; start < n; ++start) {  // rows, along the cycles of the permutation
+        if (placed[start]) continue;
+        std::copy_n(&m(start, 0), n, spare.data());
+        std::size_t p = start;
+        for (; source[p] != start; p = source[p]) {
+            std::copy_n(&m(source[p], 0), n, &m(p, 0));
+            placed[p] = true;
+        }
+        std::ranges::copy(spare, &m(p, 0));
+        placed[p] = true;
+    }
+    for (std::size_t r = 0; r < n; ++r) {
+        std::copy_n(&m(r, 0), n, spare.data());
+        for (std::size_t c = 0; c < n; ++c) m(r, c) = spare[source[c]];
     }
 }
 
@@ -204,10 +212,10 @@ template <std::floating_point T, executor E = threads>
     f.damping = options.damp_percent * diagonal.mean;
     const std::size_t group = options.group_size > 0 ? static_cast<std::size_t>(options.group_size) : n;
     f.order = column_order<T>(diagonal.values, options.order, group);
+    impl::complete_symmetric(f.lower);
     impl::reorder(f.lower, std::vector<std::uint32_t>(f.order.rbegin(), f.order.rend()));
     f.added.resize(n);
     for (std::size_t p = 0; p < n; ++p) {
-        for (std::size_t c = 0; c < p; ++c) f.lower(c, p) = f.lower(p, c);
         f.dead.push_back(f.lower(p, p) == 0);
         if (f.dead[p]) f.added[p] = diagonal.dead_diagonal;
     }

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include <gptq/core/config.hpp>
 #include <gptq/grid/grid.hpp>
@@ -52,20 +53,28 @@ void round_column(const G& grid, const block_view<T, typename G::parameters>& b,
     for (std::size_t r = 0; r < lanes; ++r) b.codes[j * lanes + r] = static_cast<std::uint8_t>(codes[r]);
 }
 
-/// a[k … k+Count) += Σ_{i in [first, first + stride_columns)} e_i · L[i, k … k+Count), sums held in registers.
+/// The lanes of one column. The vector type of g++ and clang keeps sums in registers, which their vectorizers of plain
+/// loops do not.
+template <class T>
+struct lane_vector {
+    using type [[gnu::vector_size(lanes * sizeof(T))]] = T;
+};
+
+/// a[k … k+Count) += Σ_{i in [first, first + stride_columns)} e_i · L[i, k … k+Count).
 template <std::size_t Count, class T, class P>
 void push_errors(const block_view<T, P>& b, std::size_t first, std::size_t k) noexcept {
-    T sums[Count][lanes];
+    using vector = typename lane_vector<T>::type;
+    vector sums[Count];
     for (std::size_t c = 0; c < Count; ++c)
-        for (std::size_t r = 0; r < lanes; ++r) sums[c][r] = b.adjustments[(k + c) * b.row_stride + r];
+        std::memcpy(&sums[c], b.adjustments + (k + c) * b.row_stride, sizeof(vector));
     for (std::size_t i = first; i < first + stride_columns; ++i) {
-        const T* const e = b.weights + i * b.row_stride;
+        vector e;
+        std::memcpy(&e, b.weights + i * b.row_stride, sizeof e);
         const T* const l = b.lower + i * b.columns + k;
-        for (std::size_t c = 0; c < Count; ++c)
-            for (std::size_t r = 0; r < lanes; ++r) sums[c][r] += e[r] * l[c];
+        for (std::size_t c = 0; c < Count; ++c) sums[c] += e * l[c];
     }
     for (std::size_t c = 0; c < Count; ++c)
-        for (std::size_t r = 0; r < lanes; ++r) b.adjustments[(k + c) * b.row_stride + r] = sums[c][r];
+        std::memcpy(b.adjustments + (k + c) * b.row_stride, &sums[c], sizeof(vector));
 }
 
 /// Solves the block's columns [begin, end) among themselves, from the last to the first.
