@@ -76,27 +76,30 @@ double seconds(F&& f) {
 }
 
 /// Reads memory and does next to nothing else.
-void read_all(std::span<const std::uint64_t> memory, gptq::thread_pool& pool) {
+void read_all(std::span<const gptq::line> memory, gptq::thread_pool& pool) {
     const std::size_t threads = pool.concurrency();
     pool.for_each(threads, [&](std::size_t t) {
-        std::uint64_t sum = 0;
-        for (std::size_t i = memory.size() * t / threads; i < memory.size() * (t + 1) / threads; ++i) sum += memory[i];
+        gptq::line sums;
+        for (std::size_t i = memory.size() * t / threads; i < memory.size() * (t + 1) / threads; ++i)
+            for (std::size_t w = 0; w < gptq::tile_outputs; ++w) sums.word[w] += memory[i].word[w];
+        std::uint32_t sum = 0;
+        for (const std::uint32_t word : sums.word) sum += word;
         benchmark::DoNotOptimize(sum);
     });
 }
 
-/// Alternates multiply(k) and reading `bytes` bytes, k counting up for ever.
+/// Alternates multiply(k), k counting up for ever, and reading `bytes` bytes.
 template <class F>
 void measure(benchmark::State& state, std::size_t bytes, gptq::thread_pool& pool, F&& multiply) {
-    const std::size_t words = bytes / sizeof(std::uint64_t);
-    const std::vector<std::uint64_t> memory(std::max<std::size_t>(rotating_bytes / sizeof(std::uint64_t), words), 1);
+    const std::size_t lines = bytes / sizeof(gptq::line);
+    const std::vector<gptq::line> memory(std::max(rotating_bytes / sizeof(gptq::line), lines), {{1}});
     std::vector<double> times, reads;
     std::size_t k = 0;
     for (auto _ : state) {
         times.push_back(seconds([&] { multiply(k); }));
         state.SetIterationTime(times.back());
-        const std::size_t place = k % (memory.size() / words);
-        reads.push_back(seconds([&] { read_all(std::span(memory).subspan(place * words, words), pool); }));
+        const std::size_t place = k % (memory.size() / lines);
+        reads.push_back(seconds([&] { read_all(std::span(memory).subspan(place * lines, lines), pool); }));
         ++k;
     }
     state.counters["us"] = median(times) * 1e6;

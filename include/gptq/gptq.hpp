@@ -9,9 +9,9 @@
 
 #include <gptq/runtime.hpp>
 
+#include <gptq/calib/factor.hpp>
 #include <gptq/calib/hessian.hpp>
 #include <gptq/calib/order.hpp>
-#include <gptq/calib/factor.hpp>
 
 #include <gptq/solve/options.hpp>
 #include <gptq/solve/report.hpp>

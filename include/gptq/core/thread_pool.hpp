@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <exception>
 #include <limits>
-#include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -72,6 +71,7 @@ private:
         work();
         for (std::uint32_t left = 0; (left = unfinished_.load(std::memory_order_acquire)) != 0;) unfinished_.wait(left);
         const std::exception_ptr error = std::exchange(error_, nullptr);
+        failed_.clear(std::memory_order_relaxed);
         busy_.clear(std::memory_order_release);
         if (error) std::rethrow_exception(error);
     }
@@ -95,8 +95,7 @@ private:
             try {
                 job_.call(job_.task, index);
             } catch (...) {
-                const std::lock_guard lock(error_guard_);
-                if (!error_) error_ = std::current_exception();
+                if (!failed_.test_and_set(std::memory_order_relaxed)) error_ = std::current_exception();
             }
             if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
         }
@@ -124,8 +123,8 @@ private:
     alignas(64) std::atomic<std::uint32_t> unfinished_{0};
     alignas(64) std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
     job job_;
-    std::exception_ptr error_;
-    std::mutex error_guard_;
+    std::atomic_flag failed_ = ATOMIC_FLAG_INIT;
+    std::exception_ptr error_;  ///< of the first task that set failed_
     std::vector<std::thread> helpers_;
 };
 

@@ -180,9 +180,8 @@ public:
     /// Quantizes tokens x [tokens, in_features], any strides. Memory is allocated only for more tokens than ever
     /// before.
     /// @throws shape_error  x has another number of columns; nothing is changed
-    template <matrix_like Inputs, class Executor = serial>
-    requires(executor<std::remove_reference_t<Executor>>) void assign(const Inputs& x,
-                                                                      Executor&& workers = Executor{}) {
+    template <matrix_like Inputs, executor E = serial>
+    void assign(const Inputs& x, E&& workers = {}) {
         const matrix_view<const float> view = const_view_of(x);
         detail::expect_equal("activations", "columns of x", layout_.in_features, view.cols);
         buffer_.resize(layout_, view.rows);

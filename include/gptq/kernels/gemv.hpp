@@ -16,7 +16,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <span>
-#include <type_traits>
 #include <utility>
 
 #include <gptq/core/config.hpp>
@@ -55,8 +54,8 @@ void multiply_tokens(const linear& layer, std::size_t tile, const token_buffer<D
 }
 
 /// Cuts the tiles into one contiguous range per thread: each then reads one sequential stream of weights.
-template <class Isa, int Bits, class Digits, class Executor>
-void multiply_layer(const linear& layer, const token_buffer<Digits>& x, matrix_view<float> y, Executor& workers) {
+template <class Isa, int Bits, class Digits, executor E>
+void multiply_layer(const linear& layer, const token_buffer<Digits>& x, matrix_view<float> y, E& workers) {
     constexpr int at_once = std::max(1, Isa::partials_in_registers / Digits::planes);
     const std::size_t ranges = std::min<std::size_t>(workers.concurrency(), layer.tiles());
     workers.for_each(ranges, [&](std::size_t r) noexcept {
@@ -66,8 +65,8 @@ void multiply_layer(const linear& layer, const token_buffer<Digits>& x, matrix_v
 }
 
 /// The door from a layer's run-time bits to the kernels' compile-time ones.
-template <class Isa, class Digits, class Executor>
-void multiply(const linear& layer, const token_buffer<Digits>& x, matrix_view<float> y, Executor& workers) {
+template <class Isa, class Digits, executor E>
+void multiply(const linear& layer, const token_buffer<Digits>& x, matrix_view<float> y, E& workers) {
     switch (layer.bits()) {
         case 2: return multiply_layer<Isa, 2>(layer, x, y, workers);
         case 3: return multiply_layer<Isa, 3>(layer, x, y, workers);
@@ -105,9 +104,8 @@ struct scratch_tokens {
 /// @param y         [out_features], must not overlap x
 /// @param workers   any executor; one contiguous range of outputs per thread
 /// @throws shape_error  before anything is written
-template <digit_format Digits = digits<2>, instruction_set Isa = isa::native, class Executor = serial>
-requires(executor<std::remove_reference_t<Executor>>) void gemv(const linear& layer, std::span<const float> x,
-                                                                std::span<float> y, Executor&& workers = Executor{}) {
+template <digit_format Digits = digits<2>, instruction_set Isa = isa::native, executor E = serial>
+void gemv(const linear& layer, std::span<const float> x, std::span<float> y, E&& workers = {}) {
     detail::expect_equal("gemv", "size of x", layer.in_features(), x.size());
     detail::expect_equal("gemv", "size of y", layer.out_features(), y.size());
     impl::scratch_tokens<Digits> tokens;
@@ -119,9 +117,8 @@ requires(executor<std::remove_reference_t<Executor>>) void gemv(const linear& la
 /// Y = X·Ŵᵀ + bias for tokens already quantized; their layout must equal the layer's.
 /// @param y  [x.tokens(), out_features], any strides
 /// @throws shape_error  before anything is written
-template <instruction_set Isa = isa::native, digit_format Digits, matrix_like Outputs, class Executor = serial>
-requires(executor<std::remove_reference_t<Executor>>) void gemm(const linear& layer, const activations<Digits>& x,
-                                                                Outputs&& y, Executor&& workers = Executor{}) {
+template <instruction_set Isa = isa::native, digit_format Digits, matrix_like Outputs, executor E = serial>
+void gemm(const linear& layer, const activations<Digits>& x, Outputs&& y, E&& workers = {}) {
     const matrix_view<float> out = view_of(y);
     if (x.layout() != layer.layout())
         detail::fail<shape_error>("gemm: the activations were laid out for a layer with other columns or groups (",
@@ -134,9 +131,8 @@ requires(executor<std::remove_reference_t<Executor>>) void gemm(const linear& la
 
 /// y = Ŵ·x + bias for one token already quantized.
 /// @throws shape_error  before anything is written
-template <instruction_set Isa = isa::native, digit_format Digits, class Executor = serial>
-requires(executor<std::remove_reference_t<Executor>>) void gemv(const linear& layer, const activations<Digits>& x,
-                                                                std::span<float> y, Executor&& workers = Executor{}) {
+template <instruction_set Isa = isa::native, digit_format Digits, executor E = serial>
+void gemv(const linear& layer, const activations<Digits>& x, std::span<float> y, E&& workers = {}) {
     gemm<Isa>(layer, x, view_of(y.data(), 1, y.size()), workers);
 }
 
@@ -145,9 +141,8 @@ requires(executor<std::remove_reference_t<Executor>>) void gemv(const linear& la
 /// @param y  [tokens, out_features] floats, any strides; must not overlap x
 /// @throws shape_error  before anything is written
 template <digit_format Digits = digits<2>, instruction_set Isa = isa::native, matrix_like Inputs, matrix_like Outputs,
-          class Executor = serial>
-requires(executor<std::remove_reference_t<Executor>>) void gemm(const linear& layer, const Inputs& x, Outputs&& y,
-                                                                Executor&& workers = Executor{}) {
+          executor E = serial>
+void gemm(const linear& layer, const Inputs& x, Outputs&& y, E&& workers = {}) {
     const matrix_view<const float> in = const_view_of(x);
     const matrix_view<float> out = view_of(y);
     detail::expect_equal("gemm", "columns of x", layer.in_features(), in.cols);
