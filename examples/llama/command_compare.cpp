@@ -24,15 +24,16 @@ class comparison {
 public:
     explicit comparison(const compare_settings& s)
         : s_(s), pool_(s.threads.count), source_(model_source::open(s.source)), reference_(model::load(source_)) {
-        expect_context(source_.shape, s.text.context);
-        calibration_ = sampled(reference_, s.text.context, s.samples, calibration_seed, pool_);
-        evaluation_ = sampled(reference_, s.text.context, s.eval_samples, evaluation_seed, pool_);
+        expect_float_model(source_);
+        const std::size_t context = s.text.context_for(source_.shape);
+        calibration_ = sampled(reference_, context, s.samples, calibration_seed, pool_);
+        evaluation_ = sampled(reference_, context, s.eval_samples, evaluation_seed, pool_);
     }
 
     void run() {
         std::cout
             << "calibrated on " << calibration_.size() << " and evaluated on " << evaluation_.size() << " windows of "
-            << s_.text.context << " tokens that the float model made up\n\n"
+            << calibration_.front().size() << " tokens that the float model made up\n\n"
             << "weights              perplexity    KL (nats)   top-1 %     file bytes  resident bytes    tokens/s\n";
         row("float", reference_, source_.folder);
         for (const int bits : s_.bits)
@@ -48,11 +49,13 @@ private:
     std::filesystem::path quantized(int bits, method how) {
         const auto folder =
             std::filesystem::path(s_.out) / (std::to_string(bits) + (how == method::gptq ? "bit-gptq" : "bit-nearest"));
-        std::filesystem::remove_all(folder);
+        // Only what an earlier run has written makes way.
+        if (std::filesystem::exists(folder / "quantize_config.json")) std::filesystem::remove_all(folder);
+        gptq::io::atomic_folder out(folder);
         quantize_options options{.grid = s_.grid.grid(), .how = how};
         options.grid.bits = static_cast<unsigned>(bits);
         progress_bar bar("quantizing to " + std::to_string(bits) + " bits");
-        quantize_to_folder(source_, folder, options, calibration_, pool_,
+        quantize_to_folder(source_, out, options, calibration_, pool_,
                            [&](const quantized_projection& p) { bar.show(p.done, p.whole); });
         return folder;
     }
@@ -86,8 +89,11 @@ void add_compare(CLI::App& app) {
     CLI::App* command =
         app.add_subcommand("compare", "One table: float, rounding to nearest and GPTQ at several bit widths");
     command->add_option("MODEL", s->source, "Hugging Face folder of a float LLaMA model")->required();
-    command->add_option("OUT", s->out, "Folder for the quantized models; older ones in it are replaced")->required();
+    command->add_option("OUT", s->out, "Folder for the quantized models; older ones in it are replaced")
+        ->required()
+        ->check(not_empty);
     command->add_option("--bits", s->bits, "Bit widths")->check(CLI::IsMember({2, 3, 4, 8}))->capture_default_str();
+    s->text.add_context_to(*command);
     s->threads.add_to(*command);
     command->callback([s] { comparison(*s).run(); });
 }

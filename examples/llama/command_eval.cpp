@@ -1,3 +1,4 @@
+#include <cmath>
 #include <iomanip>
 #include <iostream>
 #include <limits>
@@ -22,21 +23,21 @@ struct eval_settings {
 /// Windows to evaluate on; without a text the float model makes some up: the reference, or the model itself.
 windows evaluation_windows(const eval_settings& s, const model_source& source, const model* reference, const model& m,
                            gptq::thread_pool& pool) {
-    expect_context(source.shape, s.text.context);
+    const std::size_t context = s.text.context_for(source.shape);
     if (!s.text.given()) {
         if (reference == nullptr && source.quantization)
             gptq::detail::fail<gptq::option_error>(
                 "nothing to evaluate on: give --text or --ids, or a --reference model that makes up text");
-        const std::size_t count = std::max<std::size_t>(1, (s.max_tokens > 0 ? s.max_tokens : 16384) / s.text.context);
-        return sampled(reference != nullptr ? *reference : m, s.text.context, count, evaluation_seed, pool);
+        const std::size_t count = std::max<std::size_t>(1, (s.max_tokens > 0 ? s.max_tokens : 16384) / context);
+        return sampled(reference != nullptr ? *reference : m, context, count, evaluation_seed, pool);
     }
     token_ids ids = s.text.read(source);
     if (s.max_tokens > 0 && ids.size() > s.max_tokens) ids.resize(s.max_tokens);
-    return cut(ids, s.text.context, std::numeric_limits<std::size_t>::max());
+    return cut(ids, context, std::numeric_limits<std::size_t>::max());
 }
 
-nlohmann::json to_json(const eval_settings& s, const evaluation& e, const model& m) {
-    nlohmann::json j = {{"model", s.source},          {"context", s.text.context}, {"predictions", e.predictions},
+nlohmann::json to_json(const eval_settings& s, std::size_t context, const evaluation& e, const model& m) {
+    nlohmann::json j = {{"model", s.source},          {"context", context},        {"predictions", e.predictions},
                         {"perplexity", e.perplexity}, {"weight_bytes", m.bytes()}, {"seconds", e.seconds}};
     if (e.kl_divergence) j["kl_divergence"] = *e.kl_divergence;
     if (e.top1_agreement) j["top1_agreement"] = *e.top1_agreement;
@@ -59,8 +60,10 @@ void run(const eval_settings& s) {
     const evaluation e =
         evaluate(m, other, text, pool, [&](std::size_t done, std::size_t whole) { bar.show(done, whole); });
     bar.clear();
+    if (!std::isfinite(e.perplexity))
+        gptq::detail::fail<gptq::numeric_error>(s.source, ": the model's outputs are not finite");
     if (s.json) {
-        std::cout << to_json(s, e, m).dump(2) << '\n';
+        std::cout << to_json(s, text.front().size(), e, m).dump(2) << '\n';
         return;
     }
     std::cout << std::setprecision(6) << "perplexity      " << e.perplexity << "  (" << e.predictions
@@ -78,7 +81,9 @@ void add_eval(CLI::App& app) {
     command->add_option("MODEL", s->source, "Hugging Face folder of a float or GPTQ LLaMA model")->required();
     command->add_option("--reference", s->reference, "Float model to compare with: KL divergence, top-1 agreement");
     s->text.add_to(*command, "--text", "--ids", "Evaluate on (default: text that the float model makes up)");
-    command->add_option("--max-tokens", s->max_tokens, "Use only so many tokens (0: all)")->capture_default_str();
+    command->add_option("--max-tokens", s->max_tokens, "Use only so many tokens (0: all)")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
     command->add_flag("--json", s->json, "Print JSON");
     s->threads.add_to(*command);
     command->callback([s] { run(*s); });

@@ -21,8 +21,7 @@ struct quantize_settings {
 };
 
 windows calibration_windows(const quantize_settings& s, const model_source& source, gptq::thread_pool& pool) {
-    const std::size_t context = s.calibration.context;
-    expect_context(source.shape, context);
+    const std::size_t context = s.calibration.context_for(source.shape);
     if (!s.calibration.given())
         return sampled(model::load(source), context, s.samples, calibration_seed + s.seed, pool);
     const token_ids ids = s.calibration.read(source);
@@ -31,20 +30,22 @@ windows calibration_windows(const quantize_settings& s, const model_source& sour
 
 void run(const quantize_settings& s) {
     gptq::thread_pool pool(s.threads.count);
+    const quantize_options options{.grid = s.grid.grid(),
+                                   .how = s.nearest ? method::nearest : method::gptq,
+                                   .order = s.order,
+                                   .static_groups = s.static_groups,
+                                   .damp_percent = s.damp,
+                                   .true_sequential = s.true_sequential};
+    options.grid.check();
     const auto source = model_source::open(s.source);
-    quantize_options options{.grid = s.grid.grid(),
-                             .how = s.nearest ? method::nearest : method::gptq,
-                             .order = s.order,
-                             .static_groups = s.static_groups,
-                             .damp_percent = s.damp,
-                             .true_sequential = s.true_sequential};
-    if (std::filesystem::exists(s.out) && !std::filesystem::is_empty(s.out))
-        gptq::detail::fail<gptq::file_error>(s.out, ": already exists; remove it, or choose another output folder");
+    expect_float_model(source);
+    gptq::io::atomic_folder folder(s.out);  // now: a folder that cannot be written must not be noticed hours later
     const windows calibration = s.nearest ? windows{} : calibration_windows(s, source, pool);
-    if (!s.nearest)
-        std::cout << "calibrating on " << calibration.size() << " windows of " << s.calibration.context << " tokens\n";
+    if (!calibration.empty())
+        std::cout << "calibrating on " << calibration.size() << " windows of " << calibration.front().size()
+                  << " tokens\n";
     progress_bar bar("quantizing");
-    quantize_to_folder(source, s.out, options, calibration, pool, [&](const quantized_projection& p) {
+    quantize_to_folder(source, folder, options, calibration, pool, [&](const quantized_projection& p) {
         bar.clear();
         std::cout << p.name;
         if (p.report != nullptr) std::cout << "  " << *p.report;
@@ -61,7 +62,7 @@ void add_quantize(CLI::App& app) {
     auto s = std::make_shared<quantize_settings>();
     CLI::App* command = app.add_subcommand("quantize", "Quantize a float model to a GPTQ checkpoint, layer by layer");
     command->add_option("MODEL", s->source, "Hugging Face folder of a float LLaMA model")->required();
-    command->add_option("OUT", s->out, "Folder to write; must not exist")->required();
+    command->add_option("OUT", s->out, "Folder to write; must not exist")->required()->check(not_empty);
     s->grid.add_to(*command);
     const std::map<std::string, gptq::act_order> orders = {{"none", gptq::act_order::none},
                                                            {"act", gptq::act_order::descending},
@@ -80,7 +81,9 @@ void add_quantize(CLI::App& app) {
     command->add_option("--samples", s->samples, "Calibration windows")
         ->check(CLI::Range(1, 1 << 20))
         ->capture_default_str();
-    command->add_option("--seed", s->seed, "Which windows of the text")->capture_default_str();
+    command->add_option("--seed", s->seed, "Which windows of the text")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
     s->threads.add_to(*command);
     command->callback([s] { run(*s); });
 }

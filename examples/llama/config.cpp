@@ -98,12 +98,11 @@ double llama3_frequency(double frequency, const fields& scaling) {
 }
 
 std::vector<float> inverse_frequencies(const fields& file, std::size_t head_dim) {
-    // Newer files put theta and scaling into rope_parameters, older ones have rope_theta and rope_scaling.
-    const bool newer = file.has("rope_parameters");
-    const fields scaling = newer                      ? file.object("rope_parameters")
-                           : file.has("rope_scaling") ? file.object("rope_scaling")
-                                                      : fields(json::object(), file.where());
-    const double theta = newer ? scaling.number("rope_theta", 10000) : file.number("rope_theta", 10000);
+    // Older files have rope_theta and rope_scaling, newer ones put both into rope_parameters; some mix the two.
+    const fields scaling = file.has("rope_scaling")      ? file.object("rope_scaling")
+                           : file.has("rope_parameters") ? file.object("rope_parameters")
+                                                         : fields(json::object(), file.where());
+    const double theta = scaling.number("rope_theta", file.number("rope_theta", 10000));
     const std::string kind = scaling.word("rope_type", scaling.word("type", "default").c_str());
     std::vector<float> result;
     for (std::size_t i = 0; i < head_dim; i += 2) {
@@ -144,7 +143,8 @@ config read_config(const std::filesystem::path& model_folder) {
     if (c.heads % c.kv_heads != 0)
         fail<format_error>(file.where(), ": num_attention_heads ", c.heads, " is no multiple of num_key_value_heads ",
                            c.kv_heads);
-    if (c.head_dim % 2 != 0) fail<format_error>(file.where(), ": head_dim ", c.head_dim, " is odd");
+    if (c.head_dim % 2 != 0 || c.head_dim > 65536)
+        fail<format_error>(file.where(), ": head_dim is ", c.head_dim, ", expected an even number up to 65536");
     if (const auto bos = file.tokens("bos_token_id", c.vocab_size); !bos.empty()) c.bos = bos.front();
     c.ends = file.tokens("eos_token_id", c.vocab_size);
     c.inverse_frequencies = inverse_frequencies(file, c.head_dim);

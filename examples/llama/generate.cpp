@@ -10,6 +10,8 @@ namespace llama {
 generation generate(const model& m, const token_ids& prompt, std::span<const std::uint32_t> ends,
                     const generate_options& options, gptq::thread_pool& pool,
                     const std::function<void(std::uint32_t)>& emit) {
+    if (!(options.temperature >= 0))
+        gptq::detail::fail<gptq::option_error>("temperature is ", options.temperature, ", expected 0 or more");
     if (prompt.empty()) gptq::detail::fail<gptq::option_error>("the prompt is empty, and the model has no BOS token");
     if (prompt.size() >= m.shape.max_positions)
         gptq::detail::fail<gptq::option_error>("the prompt has ", prompt.size(), " tokens, but the model only ",
@@ -33,6 +35,7 @@ generation generate(const model& m, const token_ids& prompt, std::span<const std
         ++result.tokens;
         if (prompt.size() + result.tokens >= m.shape.max_positions) break;
         token = step({&token, 1});
+        ++result.steps;
     }
     result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return result;

@@ -1,5 +1,7 @@
 #include "model.hpp"
 
+#include <cmath>
+
 #include <gptq/core/error.hpp>
 
 namespace llama {
@@ -7,33 +9,82 @@ namespace {
 
 using gptq::detail::text;
 
-std::vector<float> load_vector(const gptq::io::model_files& files, const std::string& name, std::size_t size) {
-    auto values = gptq::io::to_floats(files.at(name));
-    gptq::detail::expect_equal(name, "size", size, values.size());
+using gptq::detail::expect_equal;
+
+const gptq::io::tensor_ref& float_tensor(const model_source& source, const std::string& name,
+                                         const std::vector<std::size_t>& shape) {
+    using gptq::io::dtype;
+    const auto& tensor = source.files.at(name);
+    if (tensor.shape != shape)
+        gptq::detail::fail<gptq::shape_error>(gptq::io::describe(tensor), " is ", gptq::io::shape_text(tensor.shape),
+                                              ", but config.json makes it ", gptq::io::shape_text(shape));
+    if (tensor.type != dtype::F16 && tensor.type != dtype::BF16 && tensor.type != dtype::F32 &&
+        tensor.type != dtype::F64)
+        gptq::detail::fail<gptq::format_error>(gptq::io::describe(tensor), " is ", gptq::io::name(tensor.type),
+                                               ", expected F16, BF16, F32 or F64");
+    return tensor;
+}
+
+void read_finite(const gptq::io::tensor_ref& tensor, std::span<float> values) {
+    gptq::io::read_floats(tensor, values);
+    for (std::size_t i = 0; i < values.size(); ++i)
+        if (!std::isfinite(values[i]))
+            gptq::detail::fail<gptq::numeric_error>(gptq::io::describe(tensor), ": value ", i, " is not finite");
+}
+
+std::vector<float> load_vector(const model_source& source, const std::string& name, std::size_t size) {
+    std::vector<float> values(size);
+    read_finite(float_tensor(source, name, {size}), values);
     return values;
 }
 
-matrix load_matrix(const gptq::io::model_files& files, const std::string& name, std::size_t rows, std::size_t cols) {
-    const auto& tensor = files.at(name);
-    gptq::detail::expect_equal(name, "number of axes", 2, tensor.shape.size());
-    gptq::detail::expect_equal(name, "rows", rows, tensor.shape[0]);
-    gptq::detail::expect_equal(name, "columns", cols, tensor.shape[1]);
+matrix load_matrix(const model_source& source, const std::string& name, std::size_t rows, std::size_t cols) {
+    const auto& tensor = float_tensor(source, name, {rows, cols});
     matrix m = make_matrix(rows, cols);
-    gptq::io::read_floats(tensor, {m.data(), m.size()});
+    read_finite(tensor, {m.data(), m.size()});
     return m;
+}
+
+bool is_packed(const model_source& source, const std::string& name) {
+    return source.quantization && source.files.contains(name + ".qweight");
 }
 
 /// Quantized where the files hold it quantized, else float.
 projection load_projection(const model_source& source, const std::string& name, std::size_t out, std::size_t in) {
-    if (source.quantization && source.files.contains(name + ".qweight")) {
+    if (is_packed(source, name)) {
         const auto packed = gptq::io::load_gptq(source.files, name, *source.quantization);
-        gptq::detail::expect_equal(name, "out_features", out, packed.out_features);
-        gptq::detail::expect_equal(name, "in_features", in, packed.in_features);
+        expect_equal(name, "out_features", out, packed.out_features);
+        expect_equal(name, "in_features", in, packed.in_features);
         return projection(packed);
     }
-    float_weights w{load_matrix(source.files, name + ".weight", out, in), {}};
-    if (source.files.contains(name + ".bias")) w.bias = load_vector(source.files, name + ".bias", out);
+    float_weights w{load_matrix(source, name + ".weight", out, in), {}};
+    if (source.files.contains(name + ".bias")) w.bias = load_vector(source, name + ".bias", out);
     return projection(std::move(w));
+}
+
+/// Packed tensors are checked when they are loaded: their shapes depend on each other.
+void expect_projection(const model_source& source, const std::string& name, std::size_t out, std::size_t in) {
+    if (is_packed(source, name)) return;
+    (void)float_tensor(source, name + ".weight", {out, in});
+    if (source.files.contains(name + ".bias")) (void)float_tensor(source, name + ".bias", {out});
+}
+
+constexpr const char* embedding_name = "model.embed_tokens.weight";
+constexpr const char* final_norm_name = "model.norm.weight";
+constexpr const char* attention_norm_name = "input_layernorm.weight";
+constexpr const char* mlp_norm_name = "post_attention_layernorm.weight";
+
+void expect_tensors(const model_source& source) {
+    const config& c = source.shape;
+    (void)float_tensor(source, embedding_name, {c.vocab_size, c.hidden_size});
+    (void)float_tensor(source, final_norm_name, {c.hidden_size});
+    if (!c.tied_embeddings) expect_projection(source, "lm_head", c.vocab_size, c.hidden_size);
+    for (std::size_t i = 0; i < c.layers; ++i) {
+        const std::string prefix = layer_prefix(i);
+        (void)float_tensor(source, prefix + attention_norm_name, {c.hidden_size});
+        (void)float_tensor(source, prefix + mlp_norm_name, {c.hidden_size});
+        for (const auto& p : projections) expect_projection(source, prefix + p.name, p.out(c), p.in(c));
+    }
 }
 
 }  // namespace
@@ -42,42 +93,43 @@ std::string layer_prefix(std::size_t index) { return text("model.layers.", index
 
 model_source model_source::open(const std::filesystem::path& folder) {
     if (!std::filesystem::is_directory(folder))
-        gptq::detail::fail<gptq::file_error>(folder.string(),
-                                             ": is not a folder; expected a Hugging Face model folder");
-    return {folder, read_config(folder), gptq::io::model_files::open(folder), gptq::io::find_gptq_config(folder)};
+        gptq::detail::fail<gptq::file_error>("'", folder.string(),
+                                             "' is not a folder; expected a Hugging Face model folder");
+    model_source source{folder, read_config(folder), gptq::io::model_files::open(folder),
+                        gptq::io::find_gptq_config(folder)};
+    expect_tensors(source);
+    return source;
+}
+
+matrix model_source::load_embedding() const {
+    return load_matrix(*this, embedding_name, shape.vocab_size, shape.hidden_size);
 }
 
 layer model_source::load_layer(std::size_t index) const {
     const std::string prefix = layer_prefix(index);
-    const auto load = [&](const char* name, std::size_t out, std::size_t in) {
-        return load_projection(*this, prefix + name, out, in);
-    };
-    const std::size_t hidden = shape.hidden_size, ff = shape.intermediate_size;
     layer l;
-    l.attention_norm = load_vector(files, prefix + "input_layernorm.weight", hidden);
-    l.mlp_norm = load_vector(files, prefix + "post_attention_layernorm.weight", hidden);
-    l.q = load("self_attn.q_proj", shape.query_size(), hidden);
-    l.k = load("self_attn.k_proj", shape.kv_size(), hidden);
-    l.v = load("self_attn.v_proj", shape.kv_size(), hidden);
-    l.o = load("self_attn.o_proj", hidden, shape.query_size());
-    l.gate = load("mlp.gate_proj", ff, hidden);
-    l.up = load("mlp.up_proj", ff, hidden);
-    l.down = load("mlp.down_proj", hidden, ff);
+    l.attention_norm = load_vector(*this, prefix + attention_norm_name, shape.hidden_size);
+    l.mlp_norm = load_vector(*this, prefix + mlp_norm_name, shape.hidden_size);
+    for (const auto& p : projections) l.*p.member = load_projection(*this, prefix + p.name, p.out(shape), p.in(shape));
     return l;
 }
 
+std::vector<float> model_source::load_final_norm() const {
+    return load_vector(*this, final_norm_name, shape.hidden_size);
+}
+
+std::optional<projection> model_source::load_head() const {
+    if (shape.tied_embeddings) return std::nullopt;
+    return load_projection(*this, "lm_head", shape.vocab_size, shape.hidden_size);
+}
+
 model model::load(const model_source& source) {
-    const config& shape = source.shape;
     model m;
-    m.shape = shape;
-    m.embedding = load_matrix(source.files, "model.embed_tokens.weight", shape.vocab_size, shape.hidden_size);
-    for (std::size_t i = 0; i < shape.layers; ++i) m.layers.push_back(source.load_layer(i));
-    m.final_norm = load_vector(source.files, "model.norm.weight", shape.hidden_size);
-    const bool has_head = source.files.contains("lm_head.weight") || source.files.contains("lm_head.qweight");
-    if (has_head && !shape.tied_embeddings)
-        m.head = load_projection(source, "lm_head", shape.vocab_size, shape.hidden_size);
-    else if (!shape.tied_embeddings)
-        (void)source.files.at("lm_head.weight");  // says what is missing, and from where
+    m.shape = source.shape;
+    m.embedding = source.load_embedding();
+    for (std::size_t i = 0; i < source.shape.layers; ++i) m.layers.push_back(source.load_layer(i));
+    m.final_norm = source.load_final_norm();
+    m.head = source.load_head();
     return m;
 }
 
@@ -85,7 +137,7 @@ std::size_t model::bytes() const {
     std::size_t total = (embedding.size() + final_norm.size()) * sizeof(float) + (head ? head->bytes() : 0);
     for (const layer& l : layers) {
         total += (l.attention_norm.size() + l.mlp_norm.size()) * sizeof(float);
-        for (const auto& [name, member] : projections) total += (l.*member).bytes();
+        for (const auto& p : projections) total += (l.*p.member).bytes();
     }
     return total;
 }

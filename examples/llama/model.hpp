@@ -29,14 +29,25 @@ struct layer {
 struct named_projection {
     const char* name;
     projection layer::*member;
+    std::size_t (*out)(const config&);
+    std::size_t (*in)(const config&);
 };
-inline constexpr std::array<named_projection, 7> projections = {{{"self_attn.q_proj", &layer::q},
-                                                                 {"self_attn.k_proj", &layer::k},
-                                                                 {"self_attn.v_proj", &layer::v},
-                                                                 {"self_attn.o_proj", &layer::o},
-                                                                 {"mlp.gate_proj", &layer::gate},
-                                                                 {"mlp.up_proj", &layer::up},
-                                                                 {"mlp.down_proj", &layer::down}}};
+inline constexpr std::array<named_projection, 7> projections = {{
+    {"self_attn.q_proj", &layer::q, [](const config& c) { return c.query_size(); },
+     [](const config& c) { return c.hidden_size; }},
+    {"self_attn.k_proj", &layer::k, [](const config& c) { return c.kv_size(); },
+     [](const config& c) { return c.hidden_size; }},
+    {"self_attn.v_proj", &layer::v, [](const config& c) { return c.kv_size(); },
+     [](const config& c) { return c.hidden_size; }},
+    {"self_attn.o_proj", &layer::o, [](const config& c) { return c.hidden_size; },
+     [](const config& c) { return c.query_size(); }},
+    {"mlp.gate_proj", &layer::gate, [](const config& c) { return c.intermediate_size; },
+     [](const config& c) { return c.hidden_size; }},
+    {"mlp.up_proj", &layer::up, [](const config& c) { return c.intermediate_size; },
+     [](const config& c) { return c.hidden_size; }},
+    {"mlp.down_proj", &layer::down, [](const config& c) { return c.hidden_size; },
+     [](const config& c) { return c.intermediate_size; }},
+}};
 
 /// "model.layers.3." and the like.
 [[nodiscard]] std::string layer_prefix(std::size_t index);
@@ -48,9 +59,17 @@ struct model_source {
     gptq::io::model_files files;
     std::optional<gptq::io::gptq_config> quantization;
 
-    /// @throws gptq::error  with the file that is missing or broken
+    /// Opens a folder and checks that every tensor of the model is there, and of the right shape.
+    /// @throws gptq::error  with the file that is missing or broken, or the tensor
     [[nodiscard]] static model_source open(const std::filesystem::path& folder);
+
+    /// Weights, converted to float where they are not packed.
+    /// @throws gptq::numeric_error  a value is not finite: names the tensor and the place
+    [[nodiscard]] matrix load_embedding() const;
     [[nodiscard]] layer load_layer(std::size_t index) const;
+    [[nodiscard]] std::vector<float> load_final_norm() const;
+    /// None where the head is the embedding.
+    [[nodiscard]] std::optional<projection> load_head() const;
 };
 
 /// Keys and values that later tokens of one sequence look back at: [tokens, kv_size] for one layer.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <set>
 #include <span>
 
 #include <gptq/core/error.hpp>
@@ -12,6 +14,17 @@ namespace {
 /// The files store zero points as v1, which every loader reads, where it is certain that none is 0.
 gptq::zero_format zero_format_for(const gptq::uniform_grid& grid) {
     return grid.sym ? gptq::zero_format::v1 : gptq::zero_format::v2;
+}
+
+/// f16, the type that checkpoints store scales and biases in, ends at 65504: what lies beyond was cut off, or is
+/// infinite.
+void expect_storable(const std::string& name, const gptq::packed_linear& packed) {
+    constexpr float largest = 65504;
+    const auto too_large = [](float v) { return std::abs(v) > largest; };
+    if (std::ranges::any_of(packed.scales, [](float s) { return std::abs(s) >= largest; }))
+        gptq::detail::fail<gptq::numeric_error>(name, ": weights of this size need scales beyond f16's ", largest);
+    if (std::ranges::any_of(packed.bias, too_large))
+        gptq::detail::fail<gptq::numeric_error>(name, ": has a bias beyond f16's ", largest);
 }
 
 /// Projections that share their input, and with it the Hessian and its factor.
@@ -27,9 +40,7 @@ public:
                     gptq::thread_pool& pool, const on_projection& done)
         : source_(source), options_(options), pool_(pool), done_(done), states_(calibration.size()) {
         if (options.how == method::nearest) return;
-        const model_source& s = source;
-        matrix table = make_matrix(s.shape.vocab_size, s.shape.hidden_size);
-        gptq::io::read_floats(s.files.at("model.embed_tokens.weight"), {table.data(), table.size()});
+        const matrix table = source.load_embedding();
         for (std::size_t w = 0; w < states_.size(); ++w) states_[w] = embed(table, calibration[w]);
     }
 
@@ -106,6 +117,10 @@ private:
             pool_.for_each(some.size(), [&](std::size_t i) { some[i] = inputs(first + i); });
             for (const matrix& x : some) h.add(x, pool_);
         }
+        if (h.tokens() == 0)
+            gptq::detail::fail<gptq::numeric_error>(layer_prefix(index_), members[0].name,
+                                                    ": its inputs are not finite on any of the ", h.refused_tokens(),
+                                                    " calibration tokens");
         return {members, std::move(h)};
     }
 
@@ -131,10 +146,11 @@ private:
     void finish(const named_projection& p, const gptq::quantized<gptq::uniform_grid>& codes,
                 const gptq::solve_report* report) {
         projection& target = layer_.*p.member;
+        const std::string name = layer_prefix(index_) + p.name;
         gptq::packed_linear packed = gptq::pack(codes, zero_format_for(options_.grid));
         for (const float b : target.floats().bias) packed.bias.push_back(gptq::rounded_to(packed.stored_scales, b));
+        expect_storable(name, packed);
         if (options_.how == method::gptq) target = projection(float_weights{gptq::dequantize(codes), packed.bias});
-        const std::string name = layer_prefix(index_) + p.name;
         done_({name, packed, report, ++count_, source_.shape.layers * projections.size()});
     }
 
@@ -164,27 +180,30 @@ gptq::io::gptq_config checkpoint_config(const quantize_options& options) {
     return config;
 }
 
-bool is_projection(std::string_view tensor) {
-    return tensor.starts_with("model.layers.") && std::ranges::any_of(projections, [&](const named_projection& p) {
-               return tensor.ends_with(std::string(".") + p.name + ".weight") ||
-                      tensor.ends_with(std::string(".") + p.name + ".bias");
-           });
+/// The tensors that packed projections take the place of.
+std::set<std::string> projection_tensors(const model_source& source) {
+    std::set<std::string> names;
+    for (std::size_t i = 0; i < source.shape.layers; ++i)
+        for (const auto& p : projections)
+            for (const char* kind : {".weight", ".bias"}) names.insert(layer_prefix(i) + p.name + kind);
+    return names;
 }
 
 /// What the output file will hold: all other tensors as they are, and the packed projections.
 std::vector<gptq::io::tensor_declaration> declare_output(const model_source& source,
+                                                         const std::set<std::string>& replaced,
                                                          const gptq::io::gptq_config& config, gptq::scale_type scales) {
     std::vector<gptq::io::tensor_declaration> result;
-    for (const auto& tensor : source.files.tensors()) {
-        if (!is_projection(tensor.name)) result.push_back({tensor.name, tensor.type, tensor.shape});
-        if (!is_projection(tensor.name) || !tensor.name.ends_with(".weight")) continue;
-        const std::string module = tensor.name.substr(0, tensor.name.size() - std::string_view(".weight").size());
-        gptq::detail::expect_equal(tensor.name, "number of axes", 2, tensor.shape.size());
-        const bool has_bias = source.files.contains(module + ".bias");
-        for (auto& declared :
-             gptq::io::declare_gptq(module, tensor.shape[0], tensor.shape[1], config, scales, has_bias))
-            result.push_back(std::move(declared));
-    }
+    for (const auto& tensor : source.files.tensors())
+        if (!replaced.contains(tensor.name)) result.push_back({tensor.name, tensor.type, tensor.shape});
+    for (std::size_t i = 0; i < source.shape.layers; ++i)
+        for (const auto& p : projections) {
+            const std::string module = layer_prefix(i) + p.name;
+            const bool has_bias = source.files.contains(module + ".bias");
+            for (auto& declared :
+                 gptq::io::declare_gptq(module, p.out(source.shape), p.in(source.shape), config, scales, has_bias))
+                result.push_back(std::move(declared));
+        }
     return result;
 }
 
@@ -205,23 +224,31 @@ void copy_small_files(const std::filesystem::path& from, const std::filesystem::
 
 }  // namespace
 
-void quantize_layers(const model_source& source, const quantize_options& options, const windows& calibration,
-                     gptq::thread_pool& pool, const on_projection& done) {
+void expect_float_model(const model_source& source) {
     if (source.quantization)
         gptq::detail::fail<gptq::option_error>(source.folder.string(), ": is quantized already; give the float model");
+}
+
+void quantize_layers(const model_source& source, const quantize_options& options, const windows& calibration,
+                     gptq::thread_pool& pool, const on_projection& done) {
+    expect_float_model(source);
     for (const token_ids& window : calibration) expect_ids(source.shape, window);
     layer_quantizer quantizer(source, options, calibration, pool, done);
     for (std::size_t i = 0; i < source.shape.layers; ++i) quantizer.run(i);
 }
 
-void quantize_to_folder(const model_source& source, const std::filesystem::path& out, const quantize_options& options,
+void quantize_to_folder(const model_source& source, gptq::io::atomic_folder& folder, const quantize_options& options,
                         const windows& calibration, gptq::thread_pool& pool, const on_projection& done) {
+    // What is copied as it is must be as sound as what is quantized: loading it is the check.
+    (void)source.load_embedding();
+    (void)source.load_final_norm();
+    (void)source.load_head();
     const auto config = checkpoint_config(options);
-    gptq::io::atomic_folder folder(out);
+    const auto replaced = projection_tensors(source);
     gptq::io::safetensors_writer writer(folder.path() / "model.safetensors",
-                                        declare_output(source, config, options.grid.scales));
+                                        declare_output(source, replaced, config, options.grid.scales));
     for (const auto& tensor : source.files.tensors())
-        if (!is_projection(tensor.name)) writer.write(tensor.name, tensor.bytes);
+        if (!replaced.contains(tensor.name)) writer.write(tensor.name, tensor.bytes);
     quantize_layers(source, options, calibration, pool, [&](const quantized_projection& p) {
         for (const auto& tensor : gptq::io::gptq_tensors(p.name, p.packed, config))
             writer.write(tensor.declaration.name, tensor.bytes);

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <filesystem>
 #include <functional>
 #include <string>
 
@@ -38,15 +37,17 @@ struct quantized_projection {
 };
 using on_projection = std::function<void(const quantized_projection&)>;
 
+/// @throws gptq::option_error  the model is quantized already
+void expect_float_model(const model_source& source);
+
 /// Quantizes all projections of all layers, in order, and hands each one on.
 /// @param calibration  windows of token ids; unused for rounding to nearest
 /// @throws gptq::option_error  the model is quantized already, or the options contradict each other
 void quantize_layers(const model_source& source, const quantize_options& options, const windows& calibration,
                      gptq::thread_pool& pool, const on_projection& done);
 
-/// The same into a new model folder, complete or absent: what is interrupted leaves nothing at `out`.
-/// @throws gptq::file_error  `out` exists, or cannot be written
-void quantize_to_folder(const model_source& source, const std::filesystem::path& out, const quantize_options& options,
+/// The same into a new model folder, and commits it: what is interrupted leaves no folder that looks complete.
+void quantize_to_folder(const model_source& source, gptq::io::atomic_folder& folder, const quantize_options& options,
                         const windows& calibration, gptq::thread_pool& pool, const on_projection& done);
 
 }  // namespace llama

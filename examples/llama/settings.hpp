@@ -2,8 +2,10 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -13,6 +15,10 @@
 #include "windows.hpp"
 
 namespace llama {
+
+/// A path or a word must not be "".
+inline const CLI::Validator not_empty([](const std::string& s) { return s.empty() ? "must not be empty" : ""; }, "",
+                                      "not empty");
 
 /// --threads.
 struct thread_settings {
@@ -26,19 +32,29 @@ struct thread_settings {
 /// Where token windows come from: a text, a file of ids, or the float model itself.
 struct text_settings {
     std::string text, ids;
-    std::size_t context = 256;
+    std::optional<std::size_t> context;
 
+    void add_context_to(CLI::App& command) {
+        command.add_option("--context", context, "Tokens per window (default: 256, or all of the model's positions)")
+            ->check(CLI::Range(2, 1 << 30));
+    }
     void add_to(CLI::App& command, const std::string& text_option, const std::string& ids_option,
                 const std::string& purpose) {
         auto* from_text = command.add_option(text_option, text, purpose + ": a text file")->check(CLI::ExistingFile);
         command.add_option(ids_option, ids, purpose + ": a file of token ids, raw little-endian uint16")
             ->check(CLI::ExistingFile)
             ->excludes(from_text);
-        command.add_option("--context", context, "Tokens per window")->capture_default_str();
+        add_context_to(command);
     }
     [[nodiscard]] bool given() const { return !text.empty() || !ids.empty(); }
     [[nodiscard]] token_ids read(const model_source& source) const {
         return ids.empty() ? read_text(text, tokenizer::open(source.folder), source.shape) : read_ids(ids);
+    }
+    /// @throws gptq::option_error  more tokens than the model has positions
+    [[nodiscard]] std::size_t context_for(const config& shape) const {
+        const std::size_t tokens = context.value_or(std::min<std::size_t>(256, shape.max_positions));
+        expect_context(shape, tokens);
+        return tokens;
     }
 };
 
@@ -64,11 +80,7 @@ struct grid_settings {
             ->check(CLI::IsMember({2, 3, 4, 8}))
             ->capture_default_str();
         command.add_option("--group-size", group_size, "Input columns that share a scale; -1 for the whole row")
-            ->check([](const std::string& s) {
-                return s == "-1" || (s.find_first_not_of("0123456789") == std::string::npos && s != "0" && s.size() < 8)
-                           ? std::string()
-                           : "expected -1 or a positive number";
-            })
+            ->check(not_empty & (CLI::Range(-1, -1) | CLI::Range(1, 1 << 30)))
             ->capture_default_str();
         command.add_flag("--asym,!--sym", asym, "A zero point per group, or (default) a grid symmetric about 0");
         command.add_option("--search", search, "How scales are chosen: the group's range, or the least error")

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <string>
 
@@ -37,8 +38,7 @@ matrix window_logits(const model& m, const token_ids& window, gptq::thread_pool&
 /// The float model with its projections replaced.
 model with_projections(model m, const std::map<std::string, gptq::packed_linear>& packed) {
     for (std::size_t i = 0; i < m.layers.size(); ++i)
-        for (const auto& [name, member] : projections)
-            m.layers[i].*member = projection(packed.at(layer_prefix(i) + name));
+        for (const auto& p : projections) m.layers[i].*p.member = projection(packed.at(layer_prefix(i) + p.name));
     return m;
 }
 
@@ -54,7 +54,8 @@ TEST_CASE("a checkpoint that is loaded computes the same bits as the model in me
         quantize_options options{.grid = {.bits = bits, .group_size = bits == 3 ? 32 : 128, .sym = sym}};
         options.order = bits == 8 ? gptq::act_order::descending : gptq::act_order::group_aware;
         std::map<std::string, gptq::packed_linear> packed;
-        quantize_to_folder(source, folder.path() / "out", options, calibration, pool,
+        gptq::io::atomic_folder out(folder.path() / "out");
+        quantize_to_folder(source, out, options, calibration, pool,
                            [&](const quantized_projection& p) { packed[p.name] = p.packed; });
         REQUIRE(packed.size() == 7 * source.shape.layers);
         const auto loaded_source = model_source::open(folder.path() / "out");
@@ -98,22 +99,62 @@ TEST_CASE("codes do not depend on the number of threads") {
 TEST_CASE("the output is a complete model folder, or there is none") {
     gptq::thread_pool pool(2);
     const auto source = model_source::open(embedded);
-    temp_folder folder;
-    const auto out = folder.path() / "out";
-    const auto interrupt = [](const quantized_projection& p) {
-        if (p.done == 5) throw std::runtime_error("interrupted");
+    const temp_folder folder;
+    const auto path = folder.path() / "out";
+    const auto quantize = [&](const on_projection& done) {
+        gptq::io::atomic_folder out(path);
+        quantize_to_folder(source, out, {.how = method::nearest}, {}, pool, done);
     };
-    CHECK_THROWS_AS(quantize_to_folder(source, out, {.how = method::nearest}, {}, pool, interrupt), std::runtime_error);
-    CHECK_FALSE(std::filesystem::exists(out));
-    quantize_to_folder(source, out, {.how = method::nearest}, {}, pool, [](const quantized_projection&) {});
+    const on_projection go_on = [](const quantized_projection&) {};
+    CHECK_THROWS_AS(quantize([](const quantized_projection& p) {
+                        if (p.done == 5) throw std::runtime_error("interrupted");
+                    }),
+                    std::runtime_error);
+    CHECK_FALSE(std::filesystem::exists(path));
+    quantize(go_on);
     for (const char* file : {"config.json", "quantize_config.json", "model.safetensors", "tokenizer.json",
                              "tokenizer_config.json", "generation_config.json"})
-        CHECK(std::filesystem::exists(out / file));
-    CHECK_THROWS_AS(
-        quantize_to_folder(source, out, {.how = method::nearest}, {}, pool, [](const quantized_projection&) {}),
-        gptq::file_error);
-    CHECK_THROWS_AS(quantize_layers(model_source::open(out), {}, {}, pool, [](const quantized_projection&) {}),
-                    gptq::option_error);
+        CHECK(std::filesystem::exists(path / file));
+    CHECK_THROWS_AS(quantize(go_on), gptq::file_error);
+    CHECK_THROWS_AS(expect_float_model(model_source::open(path)), gptq::option_error);
+}
+
+/// The embedded model with one tensor's bytes changed.
+std::filesystem::path altered(const temp_folder& folder, const std::string& name,
+                              const std::function<void(std::span<std::byte>)>& change) {
+    const auto path = folder.path() / "altered";
+    std::filesystem::copy(embedded, path);
+    const auto files = gptq::io::model_files::open(embedded);
+    std::vector<gptq::io::tensor_declaration> declared;
+    for (const auto& t : files.tensors()) declared.push_back({t.name, t.type, t.shape});
+    std::filesystem::remove(path / "model.safetensors");
+    gptq::io::safetensors_writer writer(path / "model.safetensors", declared);
+    for (const auto& t : files.tensors()) {
+        std::vector<std::byte> bytes(t.bytes.begin(), t.bytes.end());
+        if (t.name == name) change(bytes);
+        writer.write(t.name, bytes);
+    }
+    writer.finish();
+    return path;
+}
+
+TEST_CASE("a value that is not finite is refused with its tensor and place, wherever it is") {
+    gptq::thread_pool pool(1);
+    for (const char* name : {"model.norm.weight", "model.embed_tokens.weight", "model.layers.2.input_layernorm.weight",
+                             "model.layers.4.mlp.down_proj.weight"}) {
+        const temp_folder folder;
+        const auto path = altered(folder, name, [](std::span<std::byte> bytes) {
+            bytes[14] = std::byte{0};  // value 7: infinity in f16
+            bytes[15] = std::byte{0x7C};
+        });
+        const auto source = model_source::open(path);
+        gptq::io::atomic_folder out(folder.path() / "out");
+        const std::string expected = path.string() + "/model.safetensors: tensor '" + name + "': value 7 is not finite";
+        CHECK_THROWS_WITH(
+            quantize_to_folder(source, out, {.how = method::nearest}, {}, pool, [](const quantized_projection&) {}),
+            expected);
+        CHECK_THROWS_WITH(model::load(source), expected);
+    }
 }
 
 TEST_CASE("a sequence in pieces, and sequences together, get the logits of one alone") {

@@ -58,15 +58,21 @@ struct factor {
 
 namespace impl {
 
-/// Copies the lower triangle above the diagonal, tile by tile: both sides of a tile stay in cache.
+/// Copies the lower triangle above the diagonal, in tiles that turn over in registers and cache: a column of a large
+/// matrix would meet the same few cache lines again and again.
 template <class T>
 void complete_symmetric(matrix<T>& m) noexcept {
-    constexpr std::size_t tile = 32;
+    constexpr std::size_t tile = 16;
     const std::size_t n = m.shape()[0];
+    T turned[tile][tile];
     for (std::size_t r0 = 0; r0 < n; r0 += tile)
-        for (std::size_t c0 = 0; c0 <= r0; c0 += tile)
-            for (std::size_t r = r0; r < std::min(r0 + tile, n); ++r)
-                for (std::size_t c = c0; c < std::min(c0 + tile, r); ++c) m(c, r) = m(r, c);
+        for (std::size_t c0 = 0; c0 <= r0; c0 += tile) {
+            const std::size_t rows = std::min(tile, n - r0), cols = std::min(tile, n - c0);
+            for (std::size_t r = 0; r < rows; ++r)
+                for (std::size_t c = 0; c < cols; ++c) turned[c][r] = m(r0 + r, c0 + c);
+            for (std::size_t c = 0; c < cols; ++c)
+                for (std::size_t r = c0 == r0 ? c : 0; r < rows; ++r) m(c0 + c, r0 + r) = turned[c][r];
+        }
 }
 
 /// Reorders a symmetric matrix in place: feature p becomes the one that was at source[p].
@@ -196,7 +202,7 @@ template <std::floating_point T, executor E = threads>
 [[nodiscard]] factor<T> factorize(hessian<T> h, const factor_options& options = {}, E&& run = {}) {
     if (!(options.damp_percent >= 0 && options.damp_percent <= 1e6))
         detail::fail<option_error>("factorize: damp_percent is ", options.damp_percent,
-                                   ", expected 0 or more (0.01 is usual)");
+                                   ", expected 0 … 1e6 (0.01 is usual)");
     if (options.group_size == 0 || options.group_size < -1)
         detail::fail<option_error>("factorize: group_size is ", options.group_size, ", expected -1 or at least 1");
     const std::size_t n = h.in_features();

@@ -4,6 +4,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdio>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -44,9 +45,11 @@ namespace detail {
 
 inline void append(std::string& out, std::string_view s) { out += s; }
 inline void append(std::string& out, char c) { out += c; }
-template <class Number>
-requires(std::integral<Number> || std::floating_point<Number>) void append(std::string& out, Number n) {
-    out += std::to_string(n);
+void append(std::string& out, std::integral auto n) { out += std::to_string(n); }
+void append(std::string& out, std::floating_point auto x) {
+    char digits[32];
+    std::snprintf(digits, sizeof digits, "%g", static_cast<double>(x));
+    out += digits;
 }
 
 /// Joins strings and numbers into one message.

@@ -121,9 +121,9 @@ private:
     // ends, by all threads at once: each has a cache line of its own.
     alignas(64) std::atomic<std::uint32_t> unclaimed_{0};
     alignas(64) std::atomic<std::uint32_t> unfinished_{0};
-    alignas(64) std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
+    alignas(64) std::atomic_flag busy_;
     job job_;
-    std::atomic_flag failed_ = ATOMIC_FLAG_INIT;
+    std::atomic_flag failed_;
     std::exception_ptr error_;  ///< of the first task that set failed_
     std::vector<std::thread> helpers_;
 };

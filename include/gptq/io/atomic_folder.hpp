@@ -54,6 +54,8 @@ private:
 
     static impl::file_descriptor started(const std::filesystem::path& path, const std::filesystem::path& partial) {
         return impl::with_file_errors([&] {
+            if (std::filesystem::is_symlink(path))
+                gptq::detail::fail<file_error>(path.string(), ": is a link to nothing; remove it");
             if (std::filesystem::exists(path) &&
                 !(std::filesystem::is_directory(path) && std::filesystem::is_empty(path)))
                 gptq::detail::fail<file_error>(path.string(),
