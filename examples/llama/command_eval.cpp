@@ -82,7 +82,7 @@ void add_eval(CLI::App& app) {
     command->add_option("--reference", s->reference, "Float model to compare with: KL divergence, top-1 agreement");
     s->text.add_to(*command, "--text", "--ids", "Evaluate on (default: text that the float model makes up)");
     command->add_option("--max-tokens", s->max_tokens, "Use only so many tokens (0: all)")
-        ->check(CLI::NonNegativeNumber)
+        ->check(whole_number(0, most_tokens))
         ->capture_default_str();
     command->add_flag("--json", s->json, "Print JSON");
     s->threads.add_to(*command);

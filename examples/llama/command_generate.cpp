@@ -42,13 +42,12 @@ void add_generate(CLI::App& app) {
     command->add_option("MODEL", s->source, "Hugging Face folder of a float or GPTQ LLaMA model")->required();
     command->add_option("--prompt", s->prompt, "Text to continue (default: begin a new one)");
     command->add_option("--tokens", s->options.tokens, "Tokens to make")
-        ->check(CLI::NonNegativeNumber)
+        ->check(whole_number(0, most_tokens))
         ->capture_default_str();
     command->add_option("--temperature", s->options.temperature, "0 takes the most likely token always")
-        ->check(CLI::Range(0.0, 100.0))
         ->capture_default_str();
     command->add_option("--seed", s->options.seed, "Another seed, another text")
-        ->check(CLI::NonNegativeNumber)
+        ->check(whole_number(0, most_tokens))
         ->capture_default_str();
     s->threads.add_to(*command);
     command->callback([s] { run(*s); });

@@ -1,5 +1,4 @@
 #include <iostream>
-#include <map>
 #include <memory>
 
 #include "commands.hpp"
@@ -13,12 +12,17 @@ struct quantize_settings {
     grid_settings grid;
     text_settings calibration;
     thread_settings threads;
-    gptq::act_order order = gptq::act_order::group_aware;
+    std::string order = "group-aware";
     bool static_groups = false, nearest = false, true_sequential = true;
     double damp = 0.01;
     std::size_t samples = 128;
     std::uint64_t seed = 0;
 };
+
+gptq::act_order act_order_named(const std::string& name) {
+    if (name == "none") return gptq::act_order::none;
+    return name == "act" ? gptq::act_order::descending : gptq::act_order::group_aware;
+}
 
 windows calibration_windows(const quantize_settings& s, const model_source& source, gptq::thread_pool& pool) {
     const std::size_t context = s.calibration.context_for(source.shape);
@@ -32,7 +36,7 @@ void run(const quantize_settings& s) {
     gptq::thread_pool pool(s.threads.count);
     const quantize_options options{.grid = s.grid.grid(),
                                    .how = s.nearest ? method::nearest : method::gptq,
-                                   .order = s.order,
+                                   .order = act_order_named(s.order),
                                    .static_groups = s.static_groups,
                                    .damp_percent = s.damp,
                                    .true_sequential = s.true_sequential};
@@ -64,14 +68,11 @@ void add_quantize(CLI::App& app) {
     command->add_option("MODEL", s->source, "Hugging Face folder of a float LLaMA model")->required();
     command->add_option("OUT", s->out, "Folder to write; must not exist")->required()->check(not_empty);
     s->grid.add_to(*command);
-    const std::map<std::string, gptq::act_order> orders = {{"none", gptq::act_order::none},
-                                                           {"act", gptq::act_order::descending},
-                                                           {"group-aware", gptq::act_order::group_aware}};
     command
         ->add_option("--order", s->order,
                      "Order of columns: as they are; by falling activation; by falling activation inside groups")
-        ->transform(CLI::CheckedTransformer(orders))
-        ->default_str("group-aware");
+        ->check(CLI::IsMember({"none", "act", "group-aware"}))
+        ->capture_default_str();
     command->add_flag("--static-groups", s->static_groups, "Fit all scales before the first column is rounded");
     command->add_option("--damp", s->damp, "Damping, a share of the Hessian's mean diagonal")->capture_default_str();
     command->add_flag("--true-sequential,!--block-sequential", s->true_sequential,
@@ -79,10 +80,10 @@ void add_quantize(CLI::App& app) {
     command->add_flag("--nearest", s->nearest, "Round to nearest instead: the baseline, without calibration");
     s->calibration.add_to(*command, "--calib", "--calib-ids", "Calibrate on (default: text that the model makes up)");
     command->add_option("--samples", s->samples, "Calibration windows")
-        ->check(CLI::Range(1, 1 << 20))
+        ->check(whole_number(1, most_tokens))
         ->capture_default_str();
     command->add_option("--seed", s->seed, "Which windows of the text")
-        ->check(CLI::NonNegativeNumber)
+        ->check(whole_number(0, most_tokens))
         ->capture_default_str();
     s->threads.add_to(*command);
     command->callback([s] { run(*s); });

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -17,15 +18,30 @@
 namespace llama {
 
 /// A path or a word must not be "".
-inline const CLI::Validator not_empty([](const std::string& s) { return s.empty() ? "must not be empty" : ""; }, "",
-                                      "not empty");
+inline const CLI::Validator not_empty([](const std::string& s) { return s.empty() ? "must not be empty" : ""; }, "");
+
+/// A whole number of at least `least`, or exactly `also`.
+[[nodiscard]] inline CLI::Validator whole_number(long long least, long long most, std::optional<long long> also = {}) {
+    const std::string expected = (also ? std::to_string(*also) + " or " : "") + "a whole number from " +
+                                 std::to_string(least) + " to " + std::to_string(most);
+    return {[=](const std::string& text) {
+                long long value = 0;
+                const char* const end = text.data() + text.size();
+                const auto [stop, error] = std::from_chars(text.data(), end, value);
+                const bool whole = error == std::errc() && stop == end;
+                if (whole && ((value >= least && value <= most) || value == also)) return std::string();
+                return "'" + text + "' is not " + expected;
+            },
+            ""};
+}
+inline constexpr long long most_tokens = 1LL << 40;
 
 /// --threads.
 struct thread_settings {
     std::size_t count = std::thread::hardware_concurrency();
 
     void add_to(CLI::App& command) {
-        command.add_option("--threads", count, "Threads to use")->check(CLI::Range(1, 1024))->capture_default_str();
+        command.add_option("--threads", count, "Threads to use")->check(whole_number(1, 1024))->capture_default_str();
     }
 };
 
@@ -36,7 +52,7 @@ struct text_settings {
 
     void add_context_to(CLI::App& command) {
         command.add_option("--context", context, "Tokens per window (default: 256, or all of the model's positions)")
-            ->check(CLI::Range(2, 1 << 30));
+            ->check(whole_number(2, most_tokens));
     }
     void add_to(CLI::App& command, const std::string& text_option, const std::string& ids_option,
                 const std::string& purpose) {
@@ -80,7 +96,7 @@ struct grid_settings {
             ->check(CLI::IsMember({2, 3, 4, 8}))
             ->capture_default_str();
         command.add_option("--group-size", group_size, "Input columns that share a scale; -1 for the whole row")
-            ->check(not_empty & (CLI::Range(-1, -1) | CLI::Range(1, 1 << 30)))
+            ->check(whole_number(1, 1 << 30, -1))
             ->capture_default_str();
         command.add_flag("--asym,!--sym", asym, "A zero point per group, or (default) a grid symmetric about 0");
         command.add_option("--search", search, "How scales are chosen: the group's range, or the least error")

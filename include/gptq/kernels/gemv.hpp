@@ -57,7 +57,7 @@ void multiply_tokens(const linear& layer, std::size_t tile, const token_buffer<D
 template <class Isa, int Bits, class Digits, executor E>
 void multiply_layer(const linear& layer, const token_buffer<Digits>& x, matrix_view<float> y, E& workers) {
     constexpr int at_once = std::max(1, Isa::partials_in_registers / Digits::planes);
-    const std::size_t ranges = std::min<std::size_t>(workers.concurrency(), layer.tiles());
+    const std::size_t ranges = std::clamp<std::size_t>(workers.concurrency(), 1, layer.tiles());
     workers.for_each(ranges, [&](std::size_t r) noexcept {
         for (std::size_t tile = layer.tiles() * r / ranges; tile < layer.tiles() * (r + 1) / ranges; ++tile)
             multiply_tokens<Isa, Bits, Digits, at_once>(layer, tile, x, 0, y);
