@@ -126,6 +126,8 @@ def main():
         "w8_g16_asym_in44": dict(bits=8, sym=False, in_features=44),
         "w4_g16_sym_gar": dict(group_aware_reorder=True),
         "w4_g16_asym_dead": dict(sym=False, dead=True),
+        "w4_g32_asym_one_block": dict(sym=False, group_size=32, block_size=128),
+        "w4_g12_asym_across_blocks": dict(sym=False, group_size=12, block_size=32),
         "w3_row_asym_rankdef": dict(bits=3, group_size=-1, sym=False, tokens=12),
     }
     for seed, (name, changes) in enumerate(cases.items()):

@@ -76,7 +76,7 @@ TEST_CASE("strides do not matter, and batches add up") {
     const xt::xtensor<float, 2> tensor = xt::ones<float>({tokens, n});
     hessian ones(n);
     ones.add(tensor);
-    CHECK(ones.to_matrix()(3, 7) == 2);
+    CHECK(ones.to_matrix()(3, 7) == 2.0F);
 }
 
 TEST_CASE("merged shards are one Hessian") {

@@ -1,12 +1,14 @@
 // The one door to BLAS and LAPACK: four operations in our own names, row-major, on plain pointers.
-// Nobody else includes xtensor-blas. Every call made through here runs on one thread (see single_threaded), so that
-// results do not depend on how many threads a BLAS happens to have.
+// Nobody else includes xtensor-blas. The library makes its calls under single_threaded, so that results do not depend
+// on how many threads a BLAS happens to have.
 #pragma once
 
 #include <concepts>
 #include <cstddef>
+#include <mutex>
 
-// xtensor-blas brings its own CBLAS declarations, a macro ASSERT and warnings that are not ours to mend.
+// xtensor-blas brings CBLAS declarations of its own, which exclude <cblas.h> from a translation unit that includes
+// this, and warnings that are not ours to mend.
 #if defined(__GNUC__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wall"
@@ -46,6 +48,11 @@ void dpotrf_(const char* uplo, const xt::blas_index_t* n, double* a, const xt::b
 }
 
 namespace gptq {
+
+/// The types that BLAS computes in.
+template <class T>
+concept real = std::same_as<T, float> || std::same_as<T, double>;
+
 inline namespace GPTQ_ISA {
 namespace blas {
 
@@ -54,29 +61,35 @@ using cxxblas::Transpose;
 inline constexpr Transpose plain = cxxblas::NoTrans;
 inline constexpr Transpose transposed = cxxblas::Trans;
 
-/// While one lives, OpenBLAS runs each call on the thread that makes it: our own threads are then the only ones, and
-/// two layers of threading never multiply. Other BLAS libraries are left as the user configured them.
-/// The setting is the BLAS library's and global: do not run other BLAS work at the same time that relies on it.
+/// While any of these lives, OpenBLAS runs each call on the thread that makes it: our own threads are then the only
+/// ones, and two layers of threading never multiply. The first saves OpenBLAS's setting, which is global, and the last
+/// restores it. OpenBLAS built for OpenMP keeps a setting per thread, and other libraries have none that this class
+/// knows: run these with OMP_NUM_THREADS=1, or their own likeness of it.
 class single_threaded {
 public:
-    single_threaded() noexcept {
-        if (openblas_set_num_threads != nullptr && openblas_get_num_threads != nullptr) {
-            before_ = openblas_get_num_threads();
-            if (before_ != 1) openblas_set_num_threads(1);
-        }
+    single_threaded() {
+        if (openblas_set_num_threads == nullptr || openblas_get_num_threads == nullptr) return;
+        const std::lock_guard lock(mutex_);
+        if (living_++ > 0) return;
+        before_ = openblas_get_num_threads();
+        if (before_ > 1) openblas_set_num_threads(1);
     }
     ~single_threaded() {
-        if (before_ > 1) openblas_set_num_threads(before_);
+        if (openblas_set_num_threads == nullptr || openblas_get_num_threads == nullptr) return;
+        const std::lock_guard lock(mutex_);
+        if (--living_ == 0 && before_ > 1) openblas_set_num_threads(before_);
     }
     single_threaded(const single_threaded&) = delete;
     single_threaded& operator=(const single_threaded&) = delete;
 
 private:
-    int before_ = 1;
+    inline static std::mutex mutex_;
+    inline static int living_ = 0;
+    inline static int before_ = 1;
 };
 
 /// C[m, n] ← beta·C + alpha·op(A)[m, k]·op(B)[k, n]. Leading dimensions in elements.
-template <std::floating_point T>
+template <real T>
 void gemm(Transpose op_a, Transpose op_b, std::size_t m, std::size_t n, std::size_t k, T alpha, const T* a,
           std::size_t lda, const T* b, std::size_t ldb, T beta, T* c, std::size_t ldc) noexcept {
     cxxblas::gemm(cxxblas::RowMajor, op_a, op_b, static_cast<index>(m), static_cast<index>(n), static_cast<index>(k),
@@ -84,7 +97,7 @@ void gemm(Transpose op_a, Transpose op_b, std::size_t m, std::size_t n, std::siz
 }
 
 /// Lower triangle of C[n, n] ← beta·C + alpha·op(A)·op(A)ᵀ, where op(A) is [n, k].
-template <std::floating_point T>
+template <real T>
 void syrk(Transpose op_a, std::size_t n, std::size_t k, T alpha, const T* a, std::size_t lda, T beta, T* c,
           std::size_t ldc) noexcept {
     cxxblas::syrk(cxxblas::RowMajor, cxxblas::Lower, op_a, static_cast<index>(n), static_cast<index>(k), alpha, a,
@@ -92,7 +105,7 @@ void syrk(Transpose op_a, std::size_t n, std::size_t k, T alpha, const T* a, std
 }
 
 /// B[m, n] ← B·L⁻ᵀ, where L[n, n] is lower triangular.
-template <std::floating_point T>
+template <real T>
 void trsm_right_transposed(std::size_t m, std::size_t n, const T* l, std::size_t ldl, T* b, std::size_t ldb) noexcept {
     cxxblas::trsm(cxxblas::RowMajor, cxxblas::Right, cxxblas::Lower, transposed, cxxblas::NonUnit,
                   static_cast<index>(m), static_cast<index>(n), T{1}, l, static_cast<index>(ldl), b,
@@ -100,14 +113,14 @@ void trsm_right_transposed(std::size_t m, std::size_t n, const T* l, std::size_t
 }
 
 /// B[m, n] ← L⁻ᵀ·B, where L[m, m] is lower triangular.
-template <std::floating_point T>
+template <real T>
 void trsm_left_transposed(std::size_t m, std::size_t n, const T* l, std::size_t ldl, T* b, std::size_t ldb) noexcept {
     cxxblas::trsm(cxxblas::RowMajor, cxxblas::Left, cxxblas::Lower, transposed, cxxblas::NonUnit, static_cast<index>(m),
                   static_cast<index>(n), T{1}, l, static_cast<index>(ldl), b, static_cast<index>(ldb));
 }
 
 /// B[m, n] ← Lᵀ·B, where L[m, m] is lower triangular.
-template <std::floating_point T>
+template <real T>
 void trmm_left_transposed(std::size_t m, std::size_t n, const T* l, std::size_t ldl, T* b, std::size_t ldb) noexcept {
     cxxblas::trmm(cxxblas::RowMajor, cxxblas::Left, cxxblas::Lower, transposed, cxxblas::NonUnit, static_cast<index>(m),
                   static_cast<index>(n), T{1}, l, static_cast<index>(ldl), b, static_cast<index>(ldb));
@@ -115,7 +128,7 @@ void trmm_left_transposed(std::size_t m, std::size_t n, const T* l, std::size_t 
 
 /// Cholesky A = L·Lᵀ in place, in the lower triangle of A[n, n]; the upper one is not touched.
 /// @returns whether A was positive definite
-template <std::floating_point T>
+template <real T>
 [[nodiscard]] bool potrf(std::size_t n, T* a, std::size_t lda) noexcept {
     const char upper = 'U';  // LAPACK is column-major: its upper triangle is our lower one
     const auto size = static_cast<index>(n), stride = static_cast<index>(lda);

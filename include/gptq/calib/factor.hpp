@@ -38,7 +38,7 @@ struct factor_options {
 inline namespace GPTQ_ISA {
 
 /// The factor, and what was done to get it. Index p of `lower` is the column that is taken (n - 1 - p)-th.
-template <std::floating_point T = float>
+template <real T = float>
 struct factor {
     matrix<T> lower;                   ///< [n, n] L in the lower triangle; the upper one holds H
     std::vector<std::uint32_t> order;  ///< order[k] = the column taken k-th
@@ -173,18 +173,23 @@ void factor_damped(factor<T>& f, double mean, E& run) {
     std::vector<T> diagonal(n), damped(n);
     for (std::size_t p = 0; p < n; ++p) diagonal[p] = f.lower(p, p);
     const std::vector<T> dead = f.added;
+    const double first_damping = f.damping;
     for (;; ++f.retries, f.damping = std::max(10 * f.damping, 1e-4 * mean)) {
         for (std::size_t p = 0; p < n; ++p) {
             f.added[p] = dead[p] + static_cast<T>(f.damping);
             f.lower(p, p) = damped[p] = diagonal[p] + f.added[p];
         }
         if (cholesky(f.lower, run) && pivots_hold(f.lower, damped)) return;
-        f.diagonal_only = f.retries == 6;
+        f.diagonal_only = f.retries == 6 || !(10 * f.damping < static_cast<double>(std::numeric_limits<T>::max() / 2));
         for (std::size_t p = 0; p < n; ++p)
             for (std::size_t c = 0; c < p; ++c) f.lower(p, c) = f.diagonal_only ? T{0} : f.lower(c, p);
         if (f.diagonal_only) break;
     }
-    for (std::size_t p = 0; p < n; ++p) f.lower(p, p) = std::sqrt(damped[p]);
+    f.damping = first_damping;
+    for (std::size_t p = 0; p < n; ++p) {
+        f.added[p] = dead[p] + static_cast<T>(f.damping);
+        f.lower(p, p) = std::sqrt(diagonal[p] + f.added[p]);
+    }
 }
 
 }  // namespace impl
@@ -193,12 +198,13 @@ void factor_damped(factor<T>& f, double mean, E& run) {
 ///
 /// It never fails on a finite Hessian. λ = damp_percent · mean(diag H over the live inputs). A dead input (H_jj = 0)
 /// gets that mean as its diagonal: its column is then rounded to nearest, on its own. When the Cholesky factorization
-/// does not hold, λ becomes max(10·λ, 1e-4·mean), at most six times; after that the diagonal alone is used.
+/// does not hold, λ becomes max(10·λ, 1e-4·mean), at most six times; after that the diagonal alone is used, with the
+/// first λ: codes are then the nearest ones, and the report's losses those of the diagonal.
 ///
 /// @throws option_error   damp_percent is negative or not finite; a group size of 0
 /// @throws numeric_error  H is not finite: names the first feature
 /// @cost   in_features³/3 flops; a retry costs the same again
-template <std::floating_point T, executor E = threads>
+template <real T, executor E = threads>
 [[nodiscard]] factor<T> factorize(hessian<T> h, const factor_options& options = {}, E&& run = {}) {
     if (!(options.damp_percent >= 0 && options.damp_percent <= 1e6))
         detail::fail<option_error>("factorize: damp_percent is ", options.damp_percent,

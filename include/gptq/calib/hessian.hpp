@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -58,7 +59,7 @@ template <std::floating_point T>
 /// T (the type) is float, or double for ill-conditioned work. Memory: one in_features² array and a staging tile.
 /// @source GPTQ, arXiv 2210.17323, section 3. The reference divides by sequences, we by tokens: damping is relative to
 ///         H, so codes are the same.
-template <std::floating_point T = float>
+template <real T = float>
 class hessian {
 public:
     /// @throws shape_error  in_features is 0
@@ -69,12 +70,14 @@ public:
 
     /// A Hessian computed elsewhere, worth `tokens` tokens when others are merged into it. Only the lower triangle is
     /// read.
-    /// @throws shape_error  `h` is not square
+    /// @throws shape_error   `h` is not square
+    /// @throws option_error  tokens is 0
     template <matrix_like M>
     requires std::convertible_to<element_t<const M>, T>
     [[nodiscard]] static hessian of(const M& h, std::size_t tokens = 2) {
         const auto view = const_view_of(h);
         detail::expect_equal("hessian::of", "columns", view.rows, view.cols);
+        if (tokens == 0) detail::fail<option_error>("hessian::of: tokens is 0, expected at least 1");
         hessian result(view.rows);
         result.tokens_ = tokens;
         const T to_sum = static_cast<T>(tokens) / 2;

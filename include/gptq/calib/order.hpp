@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <gptq/core/config.hpp>
+#include <gptq/core/error.hpp>
 
 namespace gptq {
 
@@ -24,6 +25,7 @@ inline namespace GPTQ_ISA {
 /// order[k] = the column to take k-th. Ties keep the lower column first, so the order is the same on every machine.
 /// @param diagonal    of H
 /// @param group_size  for group_aware: columns per group; a ragged last group is taken last
+/// @throws option_error  group_size is 0
 template <class T>
 [[nodiscard]] std::vector<std::uint32_t> column_order(std::span<const T> diagonal, act_order order,
                                                       std::size_t group_size) {
@@ -35,6 +37,7 @@ template <class T>
         std::ranges::stable_sort(columns, falling);
         return columns;
     }
+    if (group_size == 0) detail::fail<option_error>("column_order: group_size is 0, expected at least 1");
     const std::size_t full = columns.size() / group_size;
     const auto group_begin = [&](std::size_t g) {
         return columns.begin() + static_cast<std::ptrdiff_t>(g * group_size);

@@ -12,9 +12,9 @@
 #define GPTQ_WITH_AVX2 0
 #endif
 
-// GPTQ_ISA names the inline namespace around all code with loops in it. Two translation units compiled
-// with different flags then define different symbols, and the linker can never hand AVX-512 code
-// to a program that asked for a baseline CPU. Plain data types live outside of it and may be shared.
+// GPTQ_ISA names the inline namespace around the solver, the packer and the kernels. Two translation units compiled
+// with different flags then define different symbols, and the linker cannot give the loops of one to the other. Errors,
+// views and plain storage structs live outside and may be shared; files (gptq::io) are read by one of the two.
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && GPTQ_WITH_AVX2
 #define GPTQ_ISA build_avx512
 #elif GPTQ_WITH_AVX2

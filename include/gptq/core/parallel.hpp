@@ -19,7 +19,7 @@ namespace gptq {
 ///                          when all have ended. A task that throws makes for_each throw.
 /// Results never depend on the executor: work is cut by the data, and tasks write to places of their own.
 template <class E>
-concept executor = requires(E& e, std::size_t count, void (*task)(std::size_t)) {
+concept executor = requires(E& e, std::size_t count, decltype([](std::size_t) {}) task) {
     { e.concurrency() } -> std::convertible_to<std::size_t>;
     e.for_each(count, task);
 };

@@ -99,22 +99,31 @@ inline void check(const packed_linear& p) {
 namespace impl {
 
 /// A `quantized` that somebody made by hand may be anything.
-inline void expect_complete(const quantized<uniform_grid>& q) {
-    detail::expect_equal("pack", "number of codes", q.out_features * q.in_features, q.codes.size());
-    detail::expect_equal("pack", "number of scales", q.out_features * q.groups(), q.parameters.size());
-    for (const affine a : q.parameters)
-        if (!(a.zero >= 0 && a.zero <= static_cast<float>(q.grid.maxq())))
-            detail::fail<option_error>("pack: a zero point is ", a.zero, ", expected 0 … ", q.grid.maxq());
+inline void expect_packable(const quantized<uniform_grid>& q) {
+    using detail::expect_equal;
+    using detail::fail;
+    q.grid.check();
+    expect_equal("pack", "number of codes", q.out_features * q.in_features, q.codes.size());
+    expect_equal("pack", "number of scales", q.out_features * q.groups(), q.parameters.size());
+    for (const std::uint8_t code : q.codes)
+        if (code > q.grid.maxq()) fail<option_error>("pack: a code is ", int{code}, ", expected 0 … ", q.grid.maxq());
+    for (const affine a : q.parameters) {
+        if (!(a.zero >= 0 && a.zero <= static_cast<float>(q.grid.maxq())) || a.zero != std::rint(a.zero))
+            fail<option_error>("pack: a zero point is ", a.zero, ", expected a whole number 0 … ", q.grid.maxq());
+        if (rounded_to(q.grid.scales, a.scale) != a.scale)
+            fail<option_error>("pack: a scale of ", a.scale, " is not a value of the type that scales are stored in");
+    }
 }
 
 }  // namespace impl
 
 /// Packs a solve's result. Every code, scale and zero point is the solver's own.
 /// @param zeros  v1 for the widest reach, v2 where a zero point is 0
-/// @throws option_error  bits without a GPTQ layout (5, 6, 7); a zero point 0 in v1, or beyond the grid
+/// @throws option_error  bits without a GPTQ layout (5, 6, 7); a zero point 0 in v1; codes, zero
+///                       points or scales that the grid does not have
 /// @throws shape_error   sizes of `q` disagree
 [[nodiscard]] inline packed_linear pack(const quantized<uniform_grid>& q, zero_format zeros) {
-    impl::expect_complete(q);
+    impl::expect_packable(q);
     packed_linear p;
     p.out_features = q.out_features;
     p.in_features = q.in_features;

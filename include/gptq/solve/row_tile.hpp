@@ -45,7 +45,7 @@ public:
           rows_(weights.rows),
           stride_((rows_ + lanes - 1) / lanes * lanes),
           tile_(n_ * stride_),
-          adjustments_(plan.panel_size * stride_),
+          adjustments_(plan.largest_window() * stride_),
           parameters_(plan.groups() * stride_),
           losses_(stride_) {
         for (std::size_t p = 0; p < n_; ++p)
@@ -63,13 +63,14 @@ public:
         if (options_.reference) clear_dead_inputs();
         if (fit_first && plan_.groups() > 1) fit_untouched_groups();
         schedule::for_each_piece({0, n_}, plan_.panel_size, [&](step_range panel) {
-            adjust(panel, {0, panel.begin}, panel, T{0});
-            if (plan_.fit == fit_time::on_panel) fit_groups(panel, panel);
+            const step_range window = plan_.window(panel);
+            adjust(window, {0, panel.begin}, window, T{0});
+            if (plan_.fit == fit_time::on_panel) fit_groups(window, window);
             schedule::for_each_piece(panel, plan_.block_size, [&](step_range block) {
-                adjust(block, {panel.begin, block.begin}, panel, T{1});
+                adjust(block, {panel.begin, block.begin}, window, T{1});
                 if (plan_.fit == fit_time::on_reach && block.begin % plan_.group_size == 0)
-                    fit_groups({block.begin, std::min(block.begin + plan_.group_size, n_)}, panel);
-                solve_block_of_steps(block, panel, out, first_row);
+                    fit_groups({block.begin, std::min(block.begin + plan_.group_size, n_)}, window);
+                solve_block_of_steps(block, window, out, first_row);
             });
         });
         for (std::size_t r = 0; r < rows_; ++r) {
@@ -85,16 +86,17 @@ private:
     /// The place in the reversed order of the last step of a range: its columns are [place, place + size).
     [[nodiscard]] std::size_t place(step_range steps) const noexcept { return n_ - steps.end; }
     [[nodiscard]] std::size_t column(std::size_t p) const noexcept { return f_.order[n_ - 1 - p]; }
-    [[nodiscard]] T* adjustment(step_range steps, step_range panel) noexcept {
-        return adjustments_.data() + (place(steps) - place(panel)) * stride_;
+    /// Where the adjustments of steps inside a window lie.
+    [[nodiscard]] T* adjustment(step_range steps, step_range window) noexcept {
+        return adjustments_.data() + (place(steps) - place(window)) * stride_;
     }
     [[nodiscard]] const T* lower(std::size_t row, std::size_t col) const noexcept {
         return f_.lower.data() + row * n_ + col;
     }
 
-    /// A[steps] ← beta·A[steps] + E[done]·L[done, steps], for steps inside a panel.
-    void adjust(step_range steps, step_range done, step_range panel, T beta) noexcept {
-        T* const a = adjustment(steps, panel);
+    /// A[steps] ← beta·A[steps] + E[done]·L[done, steps], for steps inside a window.
+    void adjust(step_range steps, step_range done, step_range window, T beta) noexcept {
+        T* const a = adjustment(steps, window);
         if (done.size() == 0) {
             if (beta == 0) std::fill_n(a, steps.size() * stride_, T{0});
             return;
@@ -106,13 +108,14 @@ private:
 
     /// Fits the groups that begin in `steps` on the weights that make up best for all errors so far:
     /// v = w + a·L⁻¹ over the steps, a triangular solve with the diagonal block of L.
-    void fit_groups(step_range steps, step_range panel) {
-        scratch_.assign(adjustment(steps, panel), adjustment(steps, panel) + steps.size() * stride_);
+    void fit_groups(step_range steps, step_range window) {
+        scratch_.assign(adjustment(steps, window), adjustment(steps, window) + steps.size() * stride_);
         const std::size_t p = place(steps);
         blas::trsm_left_transposed(steps.size(), stride_, lower(p, p), n_, scratch_.data(), stride_);
         const T* const weights = tile_.data() + p * stride_;
         for (std::size_t i = 0; i < scratch_.size(); ++i) scratch_[i] += weights[i];
-        schedule::for_each_piece(steps, plan_.group_size, [&](step_range group) {
+        const std::size_t first_group = (steps.begin + plan_.group_size - 1) / plan_.group_size * plan_.group_size;
+        schedule::for_each_piece({first_group, steps.end}, plan_.group_size, [&](step_range group) {
             const T* const values = scratch_.data() + (place(group) - p) * stride_;
             fit_group(static_cast<std::size_t>(plan_.group_of_step[group.begin]), group.size(),
                       [&](std::size_t c) { return values + c * stride_; });
@@ -141,7 +144,7 @@ private:
     }
 
     /// The recursion over one block of steps, `lanes` rows at a time.
-    void solve_block_of_steps(step_range block, step_range panel, quantized<G>& out, std::size_t first_row) {
+    void solve_block_of_steps(step_range block, step_range window, quantized<G>& out, std::size_t first_row) {
         const std::size_t width = block.size(), p = place(block);
         triangle_.resize(width * width);
         for (std::size_t i = 0; i < width; ++i) std::copy_n(lower(p + i, p), width, triangle_.data() + i * width);
@@ -155,7 +158,7 @@ private:
             T losses[lanes] = {};
             solve_block(grid_,
                         block_view<T, parameters>{width, stride_, tile_.data() + p * stride_ + first,
-                                                  adjustment(block, panel) + first, triangle_.data(),
+                                                  adjustment(block, window) + first, triangle_.data(),
                                                   column_parameters_.data(), codes_.data()},
                         losses);
             for (std::size_t r = 0; r < lanes; ++r) losses_[first + r] += static_cast<double>(losses[r]);
@@ -201,7 +204,7 @@ private:
     std::size_t rows_;
     std::size_t stride_;                                // rows, padded to whole lanes; padding rows are zero
     std::vector<T> tile_;                               // [n, stride] weights, then errors
-    std::vector<T> adjustments_;                        // [panel, stride]
+    std::vector<T> adjustments_;                        // [window, stride]
     std::vector<parameters> parameters_;                // [groups, stride]
     std::vector<double> losses_;                        // [stride]
     std::vector<T> scratch_;                            // [panel or group, stride]

@@ -49,16 +49,23 @@ struct schedule {
             group_of_step.push_back(static_cast<std::int32_t>((by_place ? f.order[s] : s) / group_size));
 
         const std::size_t block = std::min(options.block_size, in_features);
-        if (options.static_groups || one_group) {
-            panel_size = block_size = block;
-            return;
-        }
+        panel_size = block_size = block;
+        if (options.static_groups || one_group) return;
         fit = options.reference ? fit_time::on_panel : fit_time::on_reach;
+        if (options.reference) return;
         panel_size = group_size >= block ? group_size : block / group_size * group_size;
-        block_size = std::min(block, fit == fit_time::on_panel ? panel_size : group_size);
-        if (options.reference && group_size % block != 0 && block % group_size != 0)
-            detail::fail<option_error>("solve: the reference's order of operations needs a block_size (", block,
-                                       ") and a group_size (", group_size, ") of which one divides the other");
+        block_size = std::min(block, group_size);
+    }
+
+    /// How far a panel's adjustment must reach: when groups are fitted by panels, to the end of the last that begins in
+    /// it.
+    [[nodiscard]] step_range window(step_range panel) const noexcept {
+        if (fit != fit_time::on_panel) return panel;
+        const std::size_t groups_end = (panel.end + group_size - 1) / group_size * group_size;
+        return {panel.begin, std::min(std::max(panel.end, groups_end), in_features)};
+    }
+    [[nodiscard]] std::size_t largest_window() const noexcept {
+        return std::min(in_features, panel_size + (fit == fit_time::on_panel ? group_size : 0));
     }
 
     [[nodiscard]] std::size_t groups() const noexcept { return (in_features + group_size - 1) / group_size; }

@@ -8,6 +8,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include <gptq/calib/blas.hpp>
@@ -39,11 +41,12 @@ namespace impl {
     return std::clamp<std::size_t>((out_features / 8 + lanes - 1) / lanes * lanes, 32, 256);
 }
 
-template <class S>
+/// Also after conversion to T, the type of the solve.
+template <class T, class S>
 void expect_finite(std::string_view who, matrix_view<const S> w) {
     for (std::size_t r = 0; r < w.rows; ++r)
         for (std::size_t c = 0; c < w.cols; ++c) {
-            const auto value = to_float(w(r, c));
+            const auto value = static_cast<T>(to_float(w(r, c)));
             if (!all_finite(&value, 1)) [[unlikely]]
                 detail::fail<numeric_error>(who, ": weight at row ", r, ", column ", c, " is not finite");
         }
@@ -73,7 +76,7 @@ template <grid G>
 /// @throws numeric_error  a weight is not finite: names the first
 /// @cost   out·in² flops in gemm; memory: the result, and 256 rows of weights per thread
 /// @source GPTQ, arXiv 2210.17323, algorithm 1, in the form of arXiv 2507.18553; see docs/theory.md
-template <matrix_like W, std::floating_point T, grid G, executor E = threads>
+template <matrix_like W, real T, grid G, executor E = threads>
 requires storable_float<element_t<const W>>
 [[nodiscard]] solution<G> solve(const W& w, const factor<T>& f, const G& grid, const solve_options& options = {},
                                 E&& run = {}) {
@@ -82,7 +85,7 @@ requires storable_float<element_t<const W>>
     grid.check();
     options.check();
     detail::expect_equal("solve", "columns of the weights", f.in_features(), weights.cols);
-    impl::expect_finite("solve", weights);
+    impl::expect_finite<T>("solve", weights);
     solution<G> result{impl::sized_for(grid, weights.rows, weights.cols), {}};
     const impl::schedule plan(f, grid.group_size, options);
     for (std::size_t s = 0; s < weights.cols; ++s) result.codes.g_idx[f.order[s]] = plan.group_of_step[s];
@@ -123,7 +126,7 @@ requires storable_float<element_t<const W>>
 [[nodiscard]] quantized<G> round_to_nearest(const W& w, const G& grid) {
     const auto weights = const_view_of(w);
     grid.check();
-    impl::expect_finite("round_to_nearest", weights);
+    impl::expect_finite<float>("round_to_nearest", weights);
     auto q = impl::sized_for(grid, weights.rows, weights.cols);
     const std::size_t size = grid.group_size > 0 ? static_cast<std::size_t>(grid.group_size) : weights.cols;
     for (std::size_t i = 0; i < weights.cols; ++i) q.g_idx[i] = static_cast<std::int32_t>(i / size);
