@@ -14,5 +14,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
 endif()
 if(GPTQ_SANITIZE)
   target_compile_options(gptq_private_flags INTERFACE -fsanitize=${GPTQ_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  # Instrumented code makes g++ see uninitialized values in the standard library.
+  target_compile_options(gptq_private_flags INTERFACE -Wno-maybe-uninitialized)
   target_link_options(gptq_private_flags INTERFACE -fsanitize=${GPTQ_SANITIZE})
 endif()
