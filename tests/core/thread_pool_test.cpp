@@ -87,9 +87,13 @@ TEST_CASE("a task's exception comes out of for_each, and the pool goes on workin
     }
 }
 
-TEST_CASE("pools come and go without work", "[core]") {
-    for (int i = 0; i < 200; ++i) gptq::thread_pool pool(4);
-    SUCCEED();
+TEST_CASE("pools come and go, with work and without, and closing one is not taken for a task", "[core]") {
+    std::atomic<int> runs{0};
+    for (int i = 0; i < 200; ++i) {
+        gptq::thread_pool pool(4);
+        if (i % 2 == 0) pool.for_each(3, [&](std::size_t) { ++runs; });
+    }
+    CHECK(runs == 300);
 }
 
 TEST_CASE("more tasks than a pool can count are refused", "[core]") {
