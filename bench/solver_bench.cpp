@@ -1,18 +1,24 @@
 // How close a whole solve comes to the time that its flops take in BLAS.
 //
 // Floor: one potrf of n and one gemm of m·n² flops on the same threads, measured in every round beside the solve, since
-// a machine's speed drifts. `over_floor` is the ratio of the medians, 1 being the floor; `factor` and `solve` are
-// median seconds. The Hessian has its own floor, ssyrk: `of_ssyrk` is the share of its rate that accumulation reaches.
+// a machine's speed drifts. All figures are medians over the rounds.
+//   solve       over_floor: (factor + solve) / floor; seconds of the factor and of both
+//   variant     over_plain: factor + solve of an option, over the same without it
+//   by_size     seconds of the whole solve, of the floor, and of the algorithm as the paper writes it (textbook)
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstddef>
 #include <random>
+#include <stdexcept>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include <gptq/gptq.hpp>
+
+#include "textbook_gptq.hpp"
 
 namespace {
 
@@ -36,40 +42,83 @@ double median(std::vector<double> values) {
     return values[values.size() / 2];
 }
 
-void set_blas_threads(std::size_t count) {
+/// Runs f with BLAS on `count` threads. OpenBLAS's threads go on spinning for a while: they are let fall asleep.
+template <class F>
+double seconds_in_blas(std::size_t count, F&& f) {
     if (openblas_set_num_threads != nullptr) openblas_set_num_threads(static_cast<int>(count));
+    const double result = seconds(f);
+    if (openblas_set_num_threads != nullptr) openblas_set_num_threads(1);
+    if (count > 1) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    return result;
 }
 
-void solve(benchmark::State& state) {
-    const auto n = static_cast<std::size_t>(state.range(0)), m = static_cast<std::size_t>(state.range(1));
-    const gptq::threads run{static_cast<std::size_t>(state.range(2))};
-    const auto x = random_values(1, 2 * n * n, 1), w = random_values(2, m * n, 0.02F);
-    gptq::hessian h(n);
-    h.add(gptq::view_of(x.data(), 2 * n, n), run);
-    auto spd = h.to_matrix();
-    for (std::size_t i = 0; i < n; ++i) spd(i, i) += 1;
-    std::vector<float> product(m * n / 2);
-    std::vector<double> factor_times, solve_times, floor_times;
-    for (auto _ : state) {
-        gptq::factor<float> f;
-        factor_times.push_back(seconds([&] { f = gptq::factorize(h, {.order = gptq::act_order::none}, run); }));
-        const auto weights = gptq::view_of(w.data(), m, n);
-        solve_times.push_back(seconds([&] {
-            const auto solved = gptq::solve(weights, f, gptq::uniform_grid{}, {}, run);
-            if (!(solved.report.loss > 0)) state.SkipWithError("the loss is not positive");
-        }));
-        auto lower = spd;
-        set_blas_threads(run.count);
-        floor_times.push_back(seconds([&] {
-            if (!gptq::blas::potrf(n, lower.data(), n)) state.SkipWithError("potrf failed");
+/// A layer of random weights, and the Hessian of random inputs.
+struct layer {
+    std::size_t n, m;
+    gptq::threads run;
+    std::vector<float> x, w;
+    gptq::hessian<float> h;
+
+    layer(std::size_t in, std::size_t out, std::size_t threads)
+        : n(in), m(out), run{threads}, x(random_values(1, 2 * n * n, 1)), w(random_values(2, m * n, 0.02F)), h(n) {
+        h.add(gptq::view_of(x.data(), 2 * n, n), run);
+    }
+
+    /// Seconds of factor and solve together.
+    double solve(const gptq::uniform_grid& grid, gptq::act_order order, bool static_groups = false) {
+        auto inputs = h;
+        auto weights = w;
+        double total = 0;
+        const auto f = gptq::factorize(std::move(inputs), {.order = order, .group_size = grid.group_size}, run);
+        total += seconds([&] {
+            const auto solved = gptq::solve_in_place(gptq::view_of(weights.data(), m, n), f, grid,
+                                                     {.static_groups = static_groups}, run);
+            if (!(solved.report.loss > 0)) throw std::runtime_error("the loss is not positive");
+        });
+        return total + f.seconds;
+    }
+
+    /// Seconds of potrf(n) and a gemm of m·n² flops.
+    double floor() {
+        auto lower = h.to_matrix();
+        for (std::size_t i = 0; i < n; ++i) lower(i, i) += 1;
+        std::vector<float> product(m * n / 2, 1.0F);
+        return seconds_in_blas(run.count, [&] {
+            if (!gptq::blas::potrf(n, lower.data(), n)) throw std::runtime_error("potrf failed");
             gptq::blas::gemm(gptq::blas::plain, gptq::blas::plain, m, n / 2, n, 1.0F, w.data(), n, x.data(), n, 0.0F,
                              product.data(), n / 2);
-        }));
-        set_blas_threads(1);
+        });
     }
-    state.counters["factor"] = median(factor_times);
-    state.counters["solve"] = median(solve_times);
-    state.counters["over_floor"] = (median(factor_times) + median(solve_times)) / median(floor_times);
+
+    double textbook(const gptq::uniform_grid& grid) {
+        const auto square = h.to_matrix();
+        std::vector<float> damped(square.begin(), square.end());
+        double mean = 0;
+        for (std::size_t i = 0; i < n; ++i) mean += static_cast<double>(damped[i * n + i]) / static_cast<double>(n);
+        for (std::size_t i = 0; i < n; ++i) damped[i * n + i] += static_cast<float>(0.01 * mean);
+        auto weights = w;
+        return seconds_in_blas(run.count, [&] { bench::textbook_gptq(m, n, weights, damped, grid); });
+    }
+};
+
+std::size_t argument(const benchmark::State& state, int i) { return static_cast<std::size_t>(state.range(i)); }
+
+void solve(benchmark::State& state) {
+    layer l(argument(state, 0), argument(state, 1), argument(state, 2));
+    std::vector<double> whole, factor, floor;
+    for (auto _ : state) {
+        auto inputs = l.h;
+        auto weights = l.w;
+        const auto f = gptq::factorize(std::move(inputs), {.order = gptq::act_order::none}, l.run);
+        const auto q =
+            gptq::solve_in_place(gptq::view_of(weights.data(), l.m, l.n), f, gptq::uniform_grid{}, {}, l.run);
+        factor.push_back(f.seconds);
+        whole.push_back(f.seconds + q.report.seconds);
+        floor.push_back(l.floor());
+    }
+    state.counters["factor"] = median(factor);
+    state.counters["whole"] = median(whole);
+    state.counters["over_floor"] = median(whole) / median(floor);
 }
 BENCHMARK(solve)
     ->ArgNames({"in", "out", "threads"})
@@ -78,40 +127,48 @@ BENCHMARK(solve)
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
 
-template <class T>
-void hessian(benchmark::State& state) {
-    const auto n = static_cast<std::size_t>(state.range(0)), tokens = std::size_t{2048};
-    const gptq::threads run{static_cast<std::size_t>(state.range(1))};
-    const auto x = random_values(1, tokens * n, 1);
-    std::vector<T> stored(x.size());
-    std::ranges::transform(x, stored.begin(), [](float v) { return gptq::round_to<T>(v); });
-    gptq::hessian h(n);
-    auto sum = h.to_matrix();
-    std::vector<double> ours, floor;
+void variant(benchmark::State& state, const gptq::uniform_grid& grid, gptq::act_order order, bool static_groups) {
+    layer l(argument(state, 0), argument(state, 0), argument(state, 1));
+    std::vector<double> plain, changed;
     for (auto _ : state) {
-        ours.push_back(seconds([&] { h.add(gptq::view_of(stored.data(), tokens, n), run); }));
-        set_blas_threads(run.count);
-        floor.push_back(seconds(
-            [&] { gptq::blas::syrk(gptq::blas::transposed, n, tokens, 1.0F, x.data(), n, 1.0F, sum.data(), n); }));
-        set_blas_threads(1);
+        plain.push_back(l.solve({.sym = false}, gptq::act_order::none));
+        changed.push_back(l.solve(grid, order, static_groups));
     }
-    state.counters["of_ssyrk"] = median(floor) / median(ours);
+    state.counters["over_plain"] = median(changed) / median(plain);
 }
-BENCHMARK_TEMPLATE(hessian, float)
+using gptq::act_order;
+#define GPTQ_VARIANT(name, ...)                   \
+    BENCHMARK_CAPTURE(variant, name, __VA_ARGS__) \
+        ->ArgNames({"in", "threads"})             \
+        ->ArgsProduct({{4096}, {1, 2}})           \
+        ->Iterations(3)                           \
+        ->Unit(benchmark::kMillisecond)           \
+        ->UseRealTime()
+GPTQ_VARIANT(symmetric, {}, act_order::none, false);
+GPTQ_VARIANT(act_order, {.sym = false}, act_order::descending, false);
+GPTQ_VARIANT(act_order_static_groups, {.sym = false}, act_order::descending, true);
+GPTQ_VARIANT(group_aware_order, {.sym = false}, act_order::group_aware, false);
+GPTQ_VARIANT(group_32, {.group_size = 32, .sym = false}, act_order::none, false);
+GPTQ_VARIANT(whole_row, {.group_size = -1, .sym = false}, act_order::none, false);
+GPTQ_VARIANT(group_1024, {.group_size = 1024, .sym = false}, act_order::none, false);
+GPTQ_VARIANT(mse_search, {.sym = false, .search = gptq::scale_search::mse}, act_order::none, false);
+
+void by_size(benchmark::State& state) {
+    layer l(argument(state, 0), argument(state, 0), argument(state, 1));
+    const gptq::uniform_grid grid{};
+    std::vector<double> ours, floor, textbook;
+    for (auto _ : state) {
+        ours.push_back(l.solve(grid, act_order::none));
+        floor.push_back(l.floor());
+        textbook.push_back(l.textbook(grid));
+    }
+    state.counters["ours"] = median(ours);
+    state.counters["floor"] = median(floor);
+    state.counters["textbook"] = median(textbook);
+}
+BENCHMARK(by_size)
     ->ArgNames({"in", "threads"})
-    ->ArgsProduct({{4096}, {1, 2}})
-    ->Iterations(5)
-    ->Unit(benchmark::kMillisecond)
-    ->UseRealTime();
-BENCHMARK_TEMPLATE(hessian, gptq::f16)
-    ->ArgNames({"in", "threads"})
-    ->ArgsProduct({{4096}, {1, 2}})
-    ->Iterations(5)
-    ->Unit(benchmark::kMillisecond)
-    ->UseRealTime();
-BENCHMARK_TEMPLATE(hessian, gptq::bf16)
-    ->ArgNames({"in", "threads"})
-    ->ArgsProduct({{4096}, {1, 2}})
+    ->ArgsProduct({{256, 512, 1024, 2048, 4096}, {1, 2}})
     ->Iterations(5)
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();

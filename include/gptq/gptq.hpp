@@ -11,8 +11,10 @@
 
 #include <gptq/calib/factor.hpp>
 #include <gptq/calib/hessian.hpp>
+#include <gptq/calib/input_deviation.hpp>
 #include <gptq/calib/order.hpp>
 
+#include <gptq/solve/asymmetric.hpp>
 #include <gptq/solve/options.hpp>
 #include <gptq/solve/report.hpp>
 #include <gptq/solve/solver.hpp>

@@ -7,9 +7,11 @@
 #include <gptq/io/gptq_config.hpp>
 #include <gptq/io/gptq_load.hpp>
 #include <gptq/io/gptq_store.hpp>
+#include <gptq/io/hessian_file.hpp>
 #include <gptq/io/mapped_file.hpp>
 #include <gptq/io/model_files.hpp>
 #include <gptq/io/partial_file.hpp>
+#include <gptq/io/report_json.hpp>
 #include <gptq/io/safetensors.hpp>
 #include <gptq/io/safetensors_writer.hpp>
 #include <gptq/io/tensor.hpp>

@@ -136,6 +136,25 @@ TEST_CASE("each declared tensor is written once, whole", "[io]") {
     CHECK(safetensors::open(folder / "f").tensors().size() == 2);
 }
 
+TEST_CASE("a tensor can be written in pieces, between other tensors", "[io]") {
+    const temp_folder folder;
+    safetensors_writer writer(folder / "f", declarations{{"a", dtype::U8, {5}}, {"b", dtype::U8, {2}}});
+    const std::string one = "one", two = "2", three = "33", rest = "!";
+    writer.append("a", as_bytes(one));
+    writer.append("b", as_bytes(two));
+    CHECK(message_of<gptq::shape_error>([&] { writer.append("a", as_bytes(one)); }) ==
+          (folder / "f").string() + ": tensor 'a': 3 more bytes, of which it has 2 left");
+    CHECK(contains(message_of<gptq::option_error>([&] { writer.finish(); }), "2 of the declared tensors"));
+    writer.append("a", {});
+    writer.append("a", as_bytes(three));
+    writer.write("b", as_bytes(rest));
+    CHECK(contains(message_of<gptq::option_error>([&] { writer.append("a", {}); }), "for the second time"));
+    writer.finish();
+    const auto file = safetensors::open(folder / "f");
+    CHECK(bytes_of(file.at("a").bytes) == "one33");
+    CHECK(bytes_of(file.at("b").bytes) == "2!");
+}
+
 TEST_CASE("a file that is not finished leaves nothing", "[io]") {
     const temp_folder folder;
     { safetensors_writer writer(folder / "f", declarations{{"a", dtype::U8, {1}}}); }

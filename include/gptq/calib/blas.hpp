@@ -112,6 +112,13 @@ void trsm_right_transposed(std::size_t m, std::size_t n, const T* l, std::size_t
                   static_cast<index>(ldb));
 }
 
+/// B[m, n] ← B·L⁻¹, where L[n, n] is lower triangular.
+template <real T>
+void trsm_right(std::size_t m, std::size_t n, const T* l, std::size_t ldl, T* b, std::size_t ldb) noexcept {
+    cxxblas::trsm(cxxblas::RowMajor, cxxblas::Right, cxxblas::Lower, plain, cxxblas::NonUnit, static_cast<index>(m),
+                  static_cast<index>(n), T{1}, l, static_cast<index>(ldl), b, static_cast<index>(ldb));
+}
+
 /// B[m, n] ← L⁻ᵀ·B, where L[m, m] is lower triangular.
 template <real T>
 void trsm_left_transposed(std::size_t m, std::size_t n, const T* l, std::size_t ldl, T* b, std::size_t ldb) noexcept {

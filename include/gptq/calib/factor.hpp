@@ -8,6 +8,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -18,10 +19,13 @@
 
 #include <gptq/calib/blas.hpp>
 #include <gptq/calib/hessian.hpp>
+#include <gptq/calib/lower_tiles.hpp>
 #include <gptq/calib/order.hpp>
 #include <gptq/calib/tensor.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/core/parallel.hpp>
+#include <gptq/core/transpose.hpp>
+#include <gptq/core/view.hpp>
 
 namespace gptq {
 
@@ -42,6 +46,7 @@ template <real T = float>
 struct factor {
     matrix<T> lower;                   ///< [n, n] L in the lower triangle; the upper one holds H
     std::vector<std::uint32_t> order;  ///< order[k] = the column taken k-th
+    std::vector<T> diagonal;           ///< of H, in the order of `lower`
     std::vector<T> added;              ///< what was added to H's diagonal, in the order of `lower`
     std::vector<bool> dead;            ///< inputs that were 0 on every token, in the order of `lower`
     act_order how = act_order::none;
@@ -52,50 +57,66 @@ struct factor {
     std::size_t dead_inputs = 0;    ///< inputs that were 0 on every token
     std::size_t tokens = 0;
     std::size_t refused_tokens = 0;  ///< tokens left out for a NaN or an infinity
+    double seconds = 0;              ///< that making the factor took
 
     [[nodiscard]] std::size_t in_features() const noexcept { return order.size(); }
 };
 
 namespace impl {
 
-/// Copies the lower triangle above the diagonal, in tiles that turn over in registers and cache: a column of a large
-/// matrix would meet the same few cache lines again and again.
-template <class T>
-void complete_symmetric(matrix<T>& m) noexcept {
-    constexpr std::size_t tile = 16;
+/// Copies the lower triangle above the diagonal, in blocks that turn over in cache and are written in whole lines: a
+/// column of a large matrix would meet the same few cache lines again and again.
+template <class T, class E>
+void complete_symmetric(matrix<T>& m, E& run) {
+    constexpr std::size_t size = 64;
     const std::size_t n = m.shape()[0];
-    T turned[tile][tile];
-    for (std::size_t r0 = 0; r0 < n; r0 += tile)
-        for (std::size_t c0 = 0; c0 <= r0; c0 += tile) {
-            const std::size_t rows = std::min(tile, n - r0), cols = std::min(tile, n - c0);
-            for (std::size_t r = 0; r < rows; ++r)
-                for (std::size_t c = 0; c < cols; ++c) turned[c][r] = m(r0 + r, c0 + c);
-            for (std::size_t c = 0; c < cols; ++c)
-                for (std::size_t r = c0 == r0 ? c : 0; r < rows; ++r) m(c0 + c, r0 + r) = turned[c][r];
+    const auto block = [&](std::size_t r, std::size_t c) {
+        return view_of(m.data(), n, n).block(r, c, std::min(size, n - r), std::min(size, n - c));
+    };
+    run.for_each((n + size - 1) / size, [&](std::size_t t) {
+        const std::size_t row = t * size;
+        T turned[size * size];
+        for (std::size_t col = 0; col <= row; col += size) {
+            const matrix_view<const T> lower = block(row, col);
+            const matrix_view<T> upper = block(col, row), copy = view_of(turned, lower.cols, lower.rows);
+            transpose(lower, copy);
+            for (std::size_t r = 0; r < upper.rows; ++r) {
+                const std::size_t first = row == col ? r : 0;
+                std::copy_n(copy.row_data(r) + first, upper.cols - first, upper.row_data(r) + first);
+            }
         }
+    });
 }
 
 /// Reorders a symmetric matrix in place: feature p becomes the one that was at source[p].
-template <class T>
-void reorder(matrix<T>& m, const std::vector<std::uint32_t>& source) {
+template <class T, class E>
+void reorder(matrix<T>& m, const std::vector<std::uint32_t>& source, E& run) {
     const std::size_t n = source.size();
-    std::vector<T> spare(n);
-    std::vector<bool> placed(n, false);
-    for (std::size_t start = 0; start < n; ++start) {  // rows, along the cycles of the permutation
-        if (placed[start]) continue;
-        std::copy_n(&m(start, 0), n, spare.data());
-        std::size_t p = start;
-        for (; source[p] != start; p = source[p]) {
-            std::copy_n(&m(source[p], 0), n, &m(p, 0));
+    constexpr std::size_t together = 128;
+    const std::size_t tasks = (n + together - 1) / together;
+    run.for_each(tasks, [&](std::size_t t) {  // columns, row by row
+        std::vector<T> row(n);
+        for (std::size_t r = t * together; r < std::min(n, (t + 1) * together); ++r) {
+            std::copy_n(&m(r, 0), n, row.data());
+            for (std::size_t c = 0; c < n; ++c) m(r, c) = row[source[c]];
+        }
+    });
+    run.for_each(tasks, [&](std::size_t t) {  // rows, a few columns of all of them along the permutation's cycles
+        const std::size_t first = t * together, width = std::min(together, n - first);
+        T spare[together];
+        std::vector<bool> placed(n, false);
+        for (std::size_t start = 0; start < n; ++start) {
+            if (placed[start]) continue;
+            std::copy_n(&m(start, first), width, spare);
+            std::size_t p = start;
+            for (; source[p] != start; p = source[p]) {
+                std::copy_n(&m(source[p], first), width, &m(p, first));
+                placed[p] = true;
+            }
+            std::copy_n(spare, width, &m(p, first));
             placed[p] = true;
         }
-        std::ranges::copy(spare, &m(p, 0));
-        placed[p] = true;
-    }
-    for (std::size_t r = 0; r < n; ++r) {
-        std::copy_n(&m(r, 0), n, spare.data());
-        for (std::size_t c = 0; c < n; ++c) m(r, c) = spare[source[c]];
-    }
+    });
 }
 
 /// Cholesky in place by tiles of a fixed schedule, each a BLAS call on one thread: the same bits for every executor.
@@ -170,14 +191,13 @@ template <class T>
 template <class T, class E>
 void factor_damped(factor<T>& f, double mean, E& run) {
     const std::size_t n = f.in_features();
-    std::vector<T> diagonal(n), damped(n);
-    for (std::size_t p = 0; p < n; ++p) diagonal[p] = f.lower(p, p);
+    std::vector<T> damped(n);
     const std::vector<T> dead = f.added;
     const double first_damping = f.damping;
     for (;; ++f.retries, f.damping = std::max(10 * f.damping, 1e-4 * mean)) {
         for (std::size_t p = 0; p < n; ++p) {
             f.added[p] = dead[p] + static_cast<T>(f.damping);
-            f.lower(p, p) = damped[p] = diagonal[p] + f.added[p];
+            f.lower(p, p) = damped[p] = f.diagonal[p] + f.added[p];
         }
         if (cholesky(f.lower, run) && pivots_hold(f.lower, damped)) return;
         f.diagonal_only = f.retries == 6 || !(10 * f.damping < static_cast<double>(std::numeric_limits<T>::max() / 2));
@@ -188,7 +208,7 @@ void factor_damped(factor<T>& f, double mean, E& run) {
     f.damping = first_damping;
     for (std::size_t p = 0; p < n; ++p) {
         f.added[p] = dead[p] + static_cast<T>(f.damping);
-        f.lower(p, p) = std::sqrt(diagonal[p] + f.added[p]);
+        f.lower(p, p) = std::sqrt(f.diagonal[p] + f.added[p]);
     }
 }
 
@@ -211,6 +231,7 @@ template <real T, executor E = threads>
                                    ", expected 0 … 1e6 (0.01 is usual)");
     if (options.group_size == 0 || options.group_size < -1)
         detail::fail<option_error>("factorize: group_size is ", options.group_size, ", expected -1 or at least 1");
+    const auto start = std::chrono::steady_clock::now();
     const std::size_t n = h.in_features();
     factor<T> f;
     f.how = options.order;
@@ -224,15 +245,17 @@ template <real T, executor E = threads>
     f.damping = options.damp_percent * diagonal.mean;
     const std::size_t group = options.group_size > 0 ? static_cast<std::size_t>(options.group_size) : n;
     f.order = column_order<T>(diagonal.values, options.order, group);
-    impl::complete_symmetric(f.lower);
-    impl::reorder(f.lower, std::vector<std::uint32_t>(f.order.rbegin(), f.order.rend()));
+    impl::complete_symmetric(f.lower, run);
+    impl::reorder(f.lower, std::vector<std::uint32_t>(f.order.rbegin(), f.order.rend()), run);
     f.added.resize(n);
     for (std::size_t p = 0; p < n; ++p) {
-        f.dead.push_back(f.lower(p, p) == 0);
+        f.diagonal.push_back(f.lower(p, p));
+        f.dead.push_back(f.diagonal[p] == 0);
         if (f.dead[p]) f.added[p] = diagonal.dead_diagonal;
     }
     const blas::single_threaded guard;
     impl::factor_damped(f, diagonal.mean, run);
+    f.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return f;
 }
 

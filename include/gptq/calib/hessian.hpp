@@ -3,17 +3,15 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <concepts>
 #include <cstddef>
-#include <cstdint>
-#include <limits>
-#include <type_traits>
+#include <span>
 #include <utility>
-#include <vector>
 
 #include <gptq/calib/blas.hpp>
+#include <gptq/calib/lower_tiles.hpp>
 #include <gptq/calib/tensor.hpp>
+#include <gptq/calib/token_tile.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/core/half.hpp>
 #include <gptq/core/parallel.hpp>
@@ -21,47 +19,17 @@
 
 namespace gptq {
 inline namespace GPTQ_ISA {
-namespace impl {
 
-/// The square tiles that cut [0, n) x [0, n)'s lower triangle. Their size depends on n alone, so the sums in every
-/// element are the same whatever executor runs the tiles.
-struct lower_tiles {
-    std::size_t n;
-    std::size_t size = std::clamp<std::size_t>((n / 8 + 63) / 64 * 64, 128, 512);
-
-    [[nodiscard]] std::size_t per_side() const noexcept { return (n + size - 1) / size; }
-    [[nodiscard]] std::size_t count() const noexcept { return per_side() * (per_side() + 1) / 2; }
-    [[nodiscard]] std::size_t begin(std::size_t block) const noexcept { return block * size; }
-    [[nodiscard]] std::size_t extent(std::size_t block) const noexcept { return std::min(size, n - begin(block)); }
-
-    /// Block row and block column (row >= column) of tile t.
-    [[nodiscard]] static std::pair<std::size_t, std::size_t> at(std::size_t t) noexcept {
-        std::size_t row = 0;
-        while (t > row) t -= ++row;
-        return {row, t};
-    }
-};
-
-/// Whether all are finite. By bits: true under any floating-point flags, and it vectorizes.
-template <std::floating_point T>
-[[nodiscard]] bool all_finite(const T* x, std::size_t count) noexcept {
-    using bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
-    constexpr bits infinity = std::bit_cast<bits>(std::numeric_limits<T>::infinity());
-    bits found = 0;
-    for (std::size_t i = 0; i < count; ++i)
-        found |= static_cast<bits>((std::bit_cast<bits>(x[i]) & infinity) == infinity);
-    return found == 0;
-}
-
-}  // namespace impl
-
-/// H = (2/T)·XᵀX over the T tokens seen, the Hessian of ‖W·Xᵀ - Ŵ·Xᵀ‖²/T in each row of Ŵ.
+/// H = (2/Σw)·Σ w·x·xᵀ over the tokens x seen, whose weights w are 1 unless they are given: the Hessian of
+/// ‖W·Xᵀ - Ŵ·Xᵀ‖²/T in each row of Ŵ, for T tokens.
 /// T (the type) is float, or double for ill-conditioned work. Memory: one in_features² array and a staging tile.
 /// @source GPTQ, arXiv 2210.17323, section 3. The reference divides by sequences, we by tokens: damping is relative to
 ///         H, so codes are the same.
 template <real T = float>
 class hessian {
 public:
+    using value_type = T;
+
     /// @throws shape_error  in_features is 0
     explicit hessian(std::size_t in_features) : sum_(matrix<T>::from_shape({in_features, in_features})) {
         if (in_features == 0) detail::fail<shape_error>("hessian: in_features is 0");
@@ -78,19 +46,29 @@ public:
         const auto view = const_view_of(h);
         detail::expect_equal("hessian::of", "columns", view.rows, view.cols);
         if (tokens == 0) detail::fail<option_error>("hessian::of: tokens is 0, expected at least 1");
-        hessian result(view.rows);
-        result.tokens_ = tokens;
         const T to_sum = static_cast<T>(tokens) / 2;
-        for (std::size_t r = 0; r < view.rows; ++r)
-            for (std::size_t c = 0; c <= r; ++c) result.sum_(r, c) = to_sum * static_cast<T>(view(r, c));
+        return from_sum(view.rows, {tokens, 0, static_cast<double>(tokens)}, [&](std::size_t r, std::span<T> row) {
+            for (std::size_t c = 0; c <= r; ++c) row[c] = to_sum * static_cast<T>(view(r, c));
+        });
+    }
+
+    /// A Hessian from what sum_row() and the counts told of another.
+    /// @param fill  fill(r, row) writes the r + 1 values of row r
+    template <class Fill>
+    [[nodiscard]] static hessian from_sum(std::size_t in_features, const token_counts& counts, Fill&& fill) {
+        hessian result(in_features);
+        result.counts_ = counts;
+        for (std::size_t r = 0; r < in_features; ++r) fill(r, std::span<T>(&result.sum_(r, 0), r + 1));
         return result;
     }
 
     [[nodiscard]] std::size_t in_features() const noexcept { return sum_.shape()[0]; }
     /// Tokens that H is made of.
-    [[nodiscard]] std::size_t tokens() const noexcept { return tokens_; }
+    [[nodiscard]] std::size_t tokens() const noexcept { return counts_.tokens; }
     /// Tokens left out because their inputs held a NaN or an infinity.
-    [[nodiscard]] std::size_t refused_tokens() const noexcept { return refused_; }
+    [[nodiscard]] std::size_t refused_tokens() const noexcept { return counts_.refused; }
+    /// Σw. As many as tokens() where no weights were given.
+    [[nodiscard]] double weight() const noexcept { return counts_.weight; }
 
     /// Adds calibration inputs: H's sum ← sum + XᵀX.
     ///
@@ -101,15 +79,21 @@ public:
     /// @cost      in_features²·tokens flops (one triangle), in BLAS syrk and gemm
     template <matrix_like X, executor E = threads>
     requires storable_float<element_t<const X>>
-    void add(const X& x, E&& run = {}) {
+    void add(const X& x, E&& run = {}) { add_tiles(const_view_of(x), {}, run); }
+
+    /// The same with a weight w for each token: sum ← sum + Σ w·x·xᵀ.
+    ///
+    /// @param token_weights  [tokens], finite and not negative. A token of weight 0 is left out, whatever its inputs
+    ///                       are, and counted nowhere: this is how padding is masked. A token whose inputs times √w are
+    ///                       not finite in T is refused.
+    /// @throws shape_error    another number of columns or of weights; H is unchanged
+    /// @throws numeric_error  a weight is negative or not finite: names the first; H is unchanged
+    template <matrix_like X, executor E = threads>
+    requires storable_float<element_t<const X>>
+    void add(const X& x, std::span<const float> token_weights, E&& run = {}) {
         const auto view = const_view_of(x);
-        detail::expect_equal("hessian::add", "columns", in_features(), view.cols);
-        const blas::single_threaded guard;
-        for (std::size_t first = 0; first < view.rows; first += tile_tokens) {
-            const auto tile = finite_tile(view.rows_from(first, std::min(tile_tokens, view.rows - first)));
-            accumulate(tile, run);
-            tokens_ += tile.rows;
-        }
+        impl::expect_weights("hessian::add", token_weights, view.rows);
+        add_tiles(view, token_weights, run);
     }
 
     /// Adds another Hessian's tokens, as if they had been added here.
@@ -117,55 +101,46 @@ public:
     void merge(const hessian& other) {
         detail::expect_equal("hessian::merge", "in_features", in_features(), other.in_features());
         sum_ += other.sum_;
-        tokens_ += other.tokens_;
-        refused_ += other.refused_;
+        counts_ += other.counts_;
     }
+
+    /// Row r of Σ w·x·xᵀ up to the diagonal, r + 1 values: what gptq::io::save_hessian stores.
+    [[nodiscard]] std::span<const T> sum_row(std::size_t r) const noexcept { return {&sum_(r, 0), r + 1}; }
 
     /// H itself, both triangles. Zero while no token was seen.
     [[nodiscard]] matrix<T> to_matrix() const {
         const std::size_t n = in_features();
         auto h = matrix<T>::from_shape({n, n});
         for (std::size_t r = 0; r < n; ++r)
-            for (std::size_t c = 0; c <= r; ++c) h(r, c) = h(c, r) = scale() * sum_(r, c);
+            for (std::size_t c = 0; c <= r; ++c) h(r, c) = h(c, r) = scaled(sum_(r, c));
         return h;
     }
 
     /// H in its own memory, lower triangle only; what remains is not to be used. For factorize.
     [[nodiscard]] matrix<T> take_matrix() && noexcept {
         for (std::size_t r = 0; r < in_features(); ++r)
-            for (std::size_t c = 0; c <= r; ++c) sum_(r, c) *= scale();
+            for (std::size_t c = 0; c <= r; ++c) sum_(r, c) = scaled(sum_(r, c));
         return std::move(sum_);
     }
 
 private:
-    /// 2/T, what turns the sum into H.
-    [[nodiscard]] T scale() const noexcept { return tokens_ > 0 ? T{2} / static_cast<T>(tokens_) : T{0}; }
+    /// An element of H from one of the sum.
+    [[nodiscard]] T scaled(T sum) const noexcept { return static_cast<T>(counts_.scale() * static_cast<double>(sum)); }
 
-    static constexpr std::size_t tile_tokens = 512;  // enough for syrk to run at its full rate
-
-    /// The tile's finite rows as contiguous rows of T: in place where they already are that, else in the staging tile.
-    template <class S>
-    [[nodiscard]] matrix_view<const T> finite_tile(matrix_view<const S> x) {
-        if constexpr (std::is_same_v<S, T>) {
-            bool usable = x.rows_contiguous() && x.row_stride >= static_cast<std::ptrdiff_t>(x.cols);
-            for (std::size_t r = 0; usable && r < x.rows; ++r) usable = impl::all_finite(x.row_data(r), x.cols);
-            if (usable) return x;
+    template <class S, class E>
+    void add_tiles(matrix_view<const S> x, std::span<const float> weights, E& run) {
+        detail::expect_equal("hessian::add", "columns", in_features(), x.cols);
+        const blas::single_threaded guard;
+        for (std::size_t first = 0; first < x.rows; first += tile_.most) {
+            const std::size_t count = std::min(tile_.most, x.rows - first);
+            tile_.load(x.rows_from(first, count), weights.empty() ? weights : weights.subspan(first, count), run);
+            if (tile_.counts().tokens > 0) accumulate(tile_.rows(), run);
+            counts_ += tile_.counts();
         }
-        const std::size_t n = in_features();
-        staging_.resize(std::max(staging_.size(), x.rows * n));
-        std::size_t kept = 0;
-        for (std::size_t r = 0; r < x.rows; ++r) {
-            T* const row = staging_.data() + kept * n;
-            for (std::size_t c = 0; c < n; ++c) row[c] = static_cast<T>(to_float(x(r, c)));
-            if (impl::all_finite(row, n)) ++kept;
-        }
-        refused_ += x.rows - kept;
-        return view_of(static_cast<const T*>(staging_.data()), kept, n);
     }
 
     template <class E>
     void accumulate(matrix_view<const T> x, E& run) {
-        if (x.rows == 0) return;
         const impl::lower_tiles tiles{in_features()};
         const auto ld = static_cast<std::size_t>(x.row_stride);
         run.for_each(tiles.count(), [&](std::size_t t) {
@@ -181,10 +156,9 @@ private:
         });
     }
 
-    matrix<T> sum_;  // lower triangle of XᵀX; the upper one is never read
-    std::size_t tokens_ = 0;
-    std::size_t refused_ = 0;
-    std::vector<T> staging_;
+    matrix<T> sum_;  // lower triangle of Σ w·x·xᵀ; the upper one is never read
+    token_counts counts_;
+    impl::token_tile<T> tile_;
 };
 
 }  // namespace GPTQ_ISA

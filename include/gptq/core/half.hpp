@@ -35,15 +35,16 @@ inline namespace GPTQ_ISA {
     return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16U);
 }
 
+/// Without a branch, so that a loop over it vectorizes.
 [[nodiscard]] constexpr float to_float(f16 x) noexcept {
     const std::uint32_t sign = (x.bits & 0x8000U) << 16U;
-    const std::uint32_t magnitude = x.bits & 0x7FFFU;
-    if (magnitude >= 0x7C00U)  // infinity, NaN
-        return std::bit_cast<float>(sign | 0x7F800000U | ((magnitude & 0x3FFU) << 13U));
-    if (magnitude >= 0x0400U)  // normal: rebias the exponent from 15 to 127
-        return std::bit_cast<float>(sign | ((magnitude << 13U) + (112U << 23U)));
-    const float value = static_cast<float>(magnitude) * 0x1p-24F;  // subnormal or zero, exact
-    return sign != 0 ? -value : value;
+    const std::int32_t magnitude = x.bits & 0x7FFF;
+    const std::int32_t leading_bit = magnitude >= 0x0400 ? 0x0400 : 0;  // which subnormals lack
+    const std::int32_t exponent = magnitude >= 0x0400 ? magnitude >> 10 : 1;
+    const std::uint32_t not_finite = magnitude >= 0x7C00 ? 0x7F800000U : 0;
+    const auto power = std::bit_cast<float>((exponent - 25 + 127) << 23);
+    const float value = static_cast<float>(leading_bit | (magnitude & 0x3FF)) * power;  // exact
+    return std::bit_cast<float>(sign | not_finite | std::bit_cast<std::uint32_t>(value));
 }
 
 namespace impl {

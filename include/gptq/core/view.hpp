@@ -38,6 +38,11 @@ struct matrix_view {
     [[nodiscard]] constexpr matrix_view rows_from(std::size_t first, std::size_t count) const noexcept {
         return {row_data(first), count, cols, row_stride, col_stride};
     }
+    /// The `height` x `width` elements from (row, col) on.
+    [[nodiscard]] constexpr matrix_view block(std::size_t row, std::size_t col, std::size_t height,
+                                              std::size_t width) const noexcept {
+        return {&(*this)(row, col), height, width, row_stride, col_stride};
+    }
     constexpr operator matrix_view<const T>() const noexcept  // NOLINT(google-explicit-constructor): as span does
         requires(!std::is_const_v<T>) {
         return {data, rows, cols, row_stride, col_stride};

@@ -1,5 +1,6 @@
-// Writing a safetensors file of any size with the memory of one tensor: what it will hold is declared first, then
-// each tensor's bytes go straight to their place. The file appears under its name when the last one is in it.
+// Writing a safetensors file of any size with the memory of one tensor, or of a piece of one: what it will hold is
+// declared first, then each tensor's bytes go straight to their place. The file appears under its name when the last
+// one is in it.
 #pragma once
 
 #include <algorithm>
@@ -78,14 +79,20 @@ public:
     /// @throws option_error  not declared, or written before
     /// @throws shape_error   not as many bytes as declared
     void write(std::string_view name, std::span<const std::byte> bytes) {
-        const auto found = missing_.find(name);
-        const std::string where = gptq::detail::text(file_.path().string(), ": tensor '", name, "'");
-        if (found == missing_.end())
-            gptq::detail::fail<option_error>(where, " was not declared, or is written for the second time");
-        const auto [begin, size] = found->second;
-        gptq::detail::expect_equal(where, "number of bytes", size, bytes.size());
-        file_.write_at(begin, bytes);
-        missing_.erase(found);
+        const auto found = unfinished(name);
+        gptq::detail::expect_equal(describe(name), "number of bytes", found->second.size, bytes.size());
+        write_to(found, bytes);
+    }
+
+    /// Writes the next bytes of a tensor, for one that is not in memory as a whole.
+    /// @throws option_error  not declared, or all of it is written
+    /// @throws shape_error   more bytes than are left of it
+    void append(std::string_view name, std::span<const std::byte> bytes) {
+        const auto found = unfinished(name);
+        if (const std::size_t left = found->second.size; bytes.size() > left)
+            gptq::detail::fail<shape_error>(describe(name), ": ", bytes.size(), " more bytes, of which it has ", left,
+                                            " left");
+        write_to(found, bytes);
     }
 
     /// Syncs the file and gives it its name. Without this nothing remains of it. Call once, last.
@@ -99,13 +106,34 @@ public:
     }
 
 private:
+    /// What is left of a tensor.
     struct place {
         std::size_t begin;  ///< from the start of the file
         std::size_t size;
     };
+    using places = std::map<std::string, place, std::less<>>;
+
+    [[nodiscard]] std::string describe(std::string_view name) const {
+        return gptq::detail::text(file_.path().string(), ": tensor '", name, "'");
+    }
+
+    [[nodiscard]] places::iterator unfinished(std::string_view name) {
+        const auto found = missing_.find(name);
+        if (found == missing_.end())
+            gptq::detail::fail<option_error>(describe(name), " was not declared, or is written for the second time");
+        return found;
+    }
+
+    void write_to(places::iterator found, std::span<const std::byte> bytes) {
+        auto& [begin, size] = found->second;
+        file_.write_at(begin, bytes);
+        begin += bytes.size();
+        size -= bytes.size();
+        if (size == 0) missing_.erase(found);
+    }
 
     partial_file file_;
-    std::map<std::string, place, std::less<>> missing_;
+    places missing_;
 };
 
 }  // namespace gptq::io

@@ -1,109 +1,120 @@
-// The recursion inside a block: round a column, push its error into the columns still to come, go on.
-// Rows are independent, so `lanes` rows go side by side through every operation, in the layout [column][row].
-// This is the solver's hot loop; it is written so that compilers vectorize over the lanes and keep sums in registers.
+// The recursion of GPTQ: round a column, push its error into the columns still to come, go on.
+// Rows are independent, so a strip of `lanes` rows goes side by side through every operation, in the layout
+// [column][lane]. This is the solver's hot loop; it is written so that compilers keep its sums in vector registers.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include <gptq/core/config.hpp>
+#include <gptq/core/transpose.hpp>
 #include <gptq/grid/grid.hpp>
 
 namespace gptq {
 inline namespace GPTQ_ISA {
 namespace impl {
 
-/// Rows that are solved side by side: one AVX-512 register of floats, two of AVX2.
-inline constexpr std::size_t lanes = 16;
+/// Rows that are solved side by side. A column waits for the one before it, so few rows leave the processor idle:
+/// 32 are nearly as fast as 16.
+inline constexpr std::size_t lanes = 32;
 
-/// Columns between two register-blocked updates. 8 keeps the triangular part at 4 multiply-adds a column.
-inline constexpr std::size_t stride_columns = 8;
+/// Columns between two register-blocked pushes.
+inline constexpr std::size_t stride_columns = 16;
 
-/// A block of `columns` columns for `lanes` rows. Element (column c, row r) of the arrays is at [c·row_stride + r];
-/// column `columns - 1` is taken first, as everywhere in the reversed order.
-template <class T, class Parameters>
-struct block_view {
-    std::size_t columns;
-    std::size_t row_stride;
-    T* weights;      ///< in: the original weights; out: the errors e = w - q
-    T* adjustments;  ///< in: a = Σ e_i·L_ij over the columns done before the block; out: of no meaning
-    const T* lower;  ///< [columns, columns] the block's triangle of L, contiguous
-    const Parameters* const* parameters;  ///< [columns] → [lanes], the parameters of each row for that column
-    std::uint8_t* codes;                  ///< out: [columns, lanes]
-};
+/// Registers that a push sums in: with fewer, multiply-adds wait for one another; more, and AVX2 runs out of them.
+inline constexpr std::size_t sum_registers = 12;
 
-/// Rounds column j for all lanes:  v = w + a/L_jj,  q = round(v),  e = w - q.  Adds ((v - q)·L_jj)² to the losses.
-template <class T, grid G>
-void round_column(const G& grid, const block_view<T, typename G::parameters>& b, std::size_t j, const T* a,
-                  T* losses) noexcept {
-    const T pivot = b.lower[j * b.columns + j];
-    const T inverse = 1 / pivot;
-    T* const w = b.weights + j * b.row_stride;
-    const auto* const parameters = b.parameters[j];
-    T codes[lanes];
-    for (std::size_t r = 0; r < lanes; ++r) {
-        const T v = w[r] + a[r] * inverse;
-        codes[r] = grid.round(v, parameters[r]);
-        const T q = grid.dequantize(codes[r], parameters[r]);
-        const T miss = (v - q) * pivot;
-        losses[r] += miss * miss;
-        w[r] -= q;
-    }
-    for (std::size_t r = 0; r < lanes; ++r) b.codes[j * lanes + r] = static_cast<std::uint8_t>(codes[r]);
+#if defined(__AVX512F__)
+inline constexpr std::size_t register_bytes = 64;
+#elif defined(__AVX__)
+inline constexpr std::size_t register_bytes = 32;
+#else
+inline constexpr std::size_t register_bytes = 16;
+#endif
+
+/// Calls f(0) … f(Count - 1) with constants: g++ keeps an array in registers only where no loop runs over it.
+template <std::size_t Count, class F>
+constexpr void repeat(F&& f) noexcept {
+    [&]<std::size_t... I>(std::index_sequence<I...>) { (f(std::integral_constant<std::size_t, I>{}), ...); }
+    (std::make_index_sequence<Count>{});
 }
 
-/// The lanes of one column. The vector type of g++ and clang keeps sums in registers, which their vectorizers of plain
-/// loops do not.
+/// The lanes of one column in whole registers.
 template <class T>
 struct lane_vector {
-    using type [[gnu::vector_size(lanes * sizeof(T))]] = T;
+    static constexpr std::size_t width = register_bytes / sizeof(T);
+    static constexpr std::size_t parts = lanes / width;
+    using part = typename vector_of<T, width>::type;
 };
 
-/// a[k … k+Count) += Σ_{i in [first, first + stride_columns)} e_i · L[i, k … k+Count).
-template <std::size_t Count, class T, class P>
-void push_errors(const block_view<T, P>& b, std::size_t first, std::size_t k) noexcept {
-    using vector = typename lane_vector<T>::type;
-    vector sums[Count];
-    for (std::size_t c = 0; c < Count; ++c)
-        std::memcpy(&sums[c], b.adjustments + (k + c) * b.row_stride, sizeof(vector));
-    for (std::size_t i = first; i < first + stride_columns; ++i) {
-        vector e;
-        std::memcpy(&e, b.weights + i * b.row_stride, sizeof e);
-        const T* const l = b.lower + i * b.columns + k;
-        for (std::size_t c = 0; c < Count; ++c) sums[c] += e * l[c];
+/// Columns of `lanes` rows and the piece of L that couples them; the last column is taken first, as everywhere in the
+/// reversed order.
+template <class T>
+struct strip_view {
+    T* weights;         ///< [columns][lanes] in: the original weights w; out: the errors e
+    T* adjustments;     ///< [columns][lanes] in: a = Σ e_i·L_ij over the columns done before; out: settle's to use
+    const T* lower;     ///< [columns, columns] of L, lower triangle
+    std::size_t pitch;  ///< elements from one row of `lower` to the next
+};
+
+/// Adds the errors of columns [first, last) to the adjustments of `Count` columns from k on.
+template <std::size_t Count, class T>
+void push_errors(const strip_view<T>& s, std::size_t first, std::size_t last, std::size_t k) noexcept {
+    using vector = lane_vector<T>;
+    constexpr std::size_t parts = vector::parts;
+    T* const adjustments = s.adjustments + k * lanes;
+    typename vector::part sums[Count * parts];
+    repeat<Count * parts>([&](auto i) { std::memcpy(&sums[i], adjustments + i * vector::width, sizeof sums[i]); });
+    for (std::size_t i = first; i < last; ++i) {
+        typename vector::part e[parts];
+        repeat<parts>([&](auto p) { std::memcpy(&e[p], s.weights + i * lanes + p * vector::width, sizeof e[p]); });
+        const T* const l = s.lower + i * s.pitch + k;
+        repeat<Count * parts>([&](auto n) { sums[n] += e[n % parts] * l[n / parts]; });
     }
-    for (std::size_t c = 0; c < Count; ++c)
-        std::memcpy(b.adjustments + (k + c) * b.row_stride, &sums[c], sizeof(vector));
+    repeat<Count * parts>([&](auto i) { std::memcpy(adjustments + i * vector::width, &sums[i], sizeof sums[i]); });
 }
 
-/// Solves the block's columns [begin, end) among themselves, from the last to the first.
-template <class T, grid G>
-void solve_columns(const G& grid, const block_view<T, typename G::parameters>& b, std::size_t begin, std::size_t end,
-                   T* losses) noexcept {
-    for (std::size_t j = end; j-- > begin;) {
-        T a[lanes];
-        for (std::size_t r = 0; r < lanes; ++r) a[r] = b.adjustments[j * b.row_stride + r];
-        for (std::size_t i = j + 1; i < end; ++i) {
-            const T l = b.lower[i * b.columns + j];
-            for (std::size_t r = 0; r < lanes; ++r) a[r] += b.weights[i * b.row_stride + r] * l;
+/// Takes the columns [begin, end), from the last to the first, and pushes their errors down to column `floor`.
+/// @param settle  settle(j, pivot, w, a): decides column j of all lanes, turns its w into e; a is complete
+template <class T, class Settle>
+void recurse(const strip_view<T>& s, std::size_t floor, std::size_t begin, std::size_t end, Settle&& settle) noexcept {
+    constexpr std::size_t together = std::max<std::size_t>(1, sum_registers / lane_vector<T>::parts);
+    while (end > begin) {
+        const std::size_t first = end - begin > stride_columns ? end - stride_columns : begin;
+        for (std::size_t j = end; j-- > first;) {
+            push_errors<1>(s, j + 1, end, j);
+            settle(j, s.lower[j * s.pitch + j], s.weights + j * lanes, s.adjustments + j * lanes);
         }
-        round_column(grid, b, j, a, losses);
+        std::size_t k = floor;
+        for (; k + together <= first; k += together) push_errors<together>(s, first, end, k);
+        for (; k < first; ++k) push_errors<1>(s, first, end, k);
+        end = first;
     }
 }
 
-/// Solves a block.  @param losses  [lanes], the damped loss is added
+/// Rounds a column:  v = w + a/L_jj,  q = round(v),  e = w - q.  The adjustment becomes (v - q)·L_jj, whose square is
+/// what the column adds to the loss.
+/// @param p        [lanes] parameters
+/// @param codes    [lanes] out
+/// @param clipped  [lanes] counts the values that lay beyond their group's range
 template <class T, grid G>
-void solve_block(const G& grid, const block_view<T, typename G::parameters>& b, T* losses) noexcept {
-    std::size_t end = b.columns;
-    for (; end >= stride_columns; end -= stride_columns) {
-        const std::size_t first = end - stride_columns;
-        solve_columns(grid, b, first, end, losses);
-        std::size_t k = 0;
-        for (; k + 4 <= first; k += 4) push_errors<4>(b, first, k);
-        for (; k < first; ++k) push_errors<1>(b, first, k);
+void round_column(const G& g, T pivot, T* w, T* a, const typename G::parameters* p, std::uint8_t* codes,
+                  T* clipped) noexcept {
+    const T inverse = 1 / pivot;
+    T code[lanes];
+    for (std::size_t r = 0; r < lanes; ++r) {
+        const T v = w[r] + a[r] * inverse;
+        code[r] = g.round(v, p[r]);
+        const T q = g.dequantize(code[r], p[r]);
+        a[r] = (v - q) * pivot;
+        w[r] -= q;
+        if constexpr (requires { g.clips(v, p[r]); }) clipped[r] += g.clips(v, p[r]) ? T{1} : T{0};
     }
-    solve_columns(grid, b, 0, end, losses);
+    for (std::size_t r = 0; r < lanes; ++r) codes[r] = static_cast<std::uint8_t>(code[r]);
 }
 
 }  // namespace impl

@@ -18,8 +18,8 @@ namespace impl {
 /// When a group's parameters are fitted.
 enum class fit_time {
     before,    ///< all groups first, on the untouched weights
-    on_reach,  ///< each group when its first column is reached
-    on_panel,  ///< all groups of a panel when the panel is reached (the reference's way)
+    on_reach,  ///< each group when its first column is reached; a group lies inside a block
+    on_panel,  ///< all groups that begin in a panel when the panel is reached
 };
 
 struct step_range {
@@ -31,9 +31,10 @@ struct schedule {
     std::size_t in_features = 0;
     std::size_t group_size = 0;
     std::size_t panel_size = 0;  ///< steps whose adjustment comes from one matrix product over all that was done
-    std::size_t block_size = 0;  ///< steps of a panel that are solved together, in cache
+    std::size_t block_size = 0;  ///< steps of a panel that a strip of rows takes in one go, in cache
     fit_time fit = fit_time::before;
     std::vector<std::int32_t> group_of_step;
+    std::vector<std::vector<std::size_t>> members;  ///< of each group: the places of its columns in the reversed order
 
     /// Which group a column belongs to is decided by its place in the matrix, except where groups form along the order.
     template <class T>
@@ -45,16 +46,27 @@ struct schedule {
         if (f.how == act_order::group_aware && !one_group && f.group_size != grid_group_size)
             detail::fail<option_error>("solve: the factor's group-aware order is for groups of ", f.group_size,
                                        ", the grid's are of ", grid_group_size);
-        for (std::size_t s = 0; s < in_features; ++s)
-            group_of_step.push_back(static_cast<std::int32_t>((by_place ? f.order[s] : s) / group_size));
+        members.resize(groups());
+        for (std::size_t s = 0; s < in_features; ++s) {
+            const std::size_t group = (by_place ? f.order[s] : s) / group_size;
+            group_of_step.push_back(static_cast<std::int32_t>(group));
+            members[group].push_back(in_features - 1 - s);
+        }
 
-        const std::size_t block = std::min(options.block_size, in_features);
-        panel_size = block_size = block;
+        block_size = std::min(options.block_size, in_features);
+        panel_size = std::max(block_size, widest_panel / block_size * block_size);
         if (options.static_groups || one_group) return;
-        fit = options.reference ? fit_time::on_panel : fit_time::on_reach;
-        if (options.reference) return;
-        panel_size = group_size >= block ? group_size : block / group_size * group_size;
-        block_size = std::min(block, group_size);
+        if (options.reference) {
+            fit = fit_time::on_panel;
+            panel_size = block_size;
+        } else if (group_size > block_size) {
+            fit = fit_time::on_panel;
+            panel_size = group_size;
+        } else {
+            fit = fit_time::on_reach;
+            block_size = block_size / group_size * group_size;
+            panel_size = std::max(block_size, widest_panel / block_size * block_size);
+        }
     }
 
     /// How far a panel's adjustment must reach: when groups are fitted by panels, to the end of the last that begins in
@@ -65,10 +77,14 @@ struct schedule {
         return {panel.begin, std::min(std::max(panel.end, groups_end), in_features)};
     }
     [[nodiscard]] std::size_t largest_window() const noexcept {
-        return std::min(in_features, panel_size + (fit == fit_time::on_panel ? group_size : 0));
+        const bool groups_reach_out = fit == fit_time::on_panel && panel_size % group_size != 0;
+        return std::min(in_features, panel_size + (groups_reach_out ? group_size : 0));
     }
 
     [[nodiscard]] std::size_t groups() const noexcept { return (in_features + group_size - 1) / group_size; }
+
+    /// Wide panels and tall tiles keep products near their full rate; beyond this their results would leave the cache.
+    static constexpr std::size_t widest_panel = 512;
 
     /// The steps of `whole` in consecutive pieces of `size`.
     template <class F>

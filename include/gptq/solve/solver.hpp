@@ -5,11 +5,14 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <gptq/calib/blas.hpp>
@@ -38,18 +41,57 @@ namespace impl {
 /// Rows per tile: small enough that a few threads share a small matrix, large enough that products run at full rate.
 /// By the matrix alone, never by the executor.
 [[nodiscard]] inline std::size_t rows_per_tile(std::size_t out_features) noexcept {
-    return std::clamp<std::size_t>((out_features / 8 + lanes - 1) / lanes * lanes, 32, 256);
+    return std::clamp<std::size_t>((out_features / 8 + lanes - 1) / lanes * lanes, lanes, 512);
 }
 
-/// Also after conversion to T, the type of the solve.
-template <class T, class S>
-void expect_finite(std::string_view who, matrix_view<const S> w) {
-    for (std::size_t r = 0; r < w.rows; ++r)
-        for (std::size_t c = 0; c < w.cols; ++c) {
-            const auto value = static_cast<T>(to_float(w(r, c)));
-            if (!all_finite(&value, 1)) [[unlikely]]
-                detail::fail<numeric_error>(who, ": weight at row ", r, ", column ", c, " is not finite");
+/// What a thread needs to solve tiles, handed from one tile to the next: as many as tiles ever ran at once.
+template <class Workspace>
+class workspaces {
+public:
+    /// Takes a workspace, or makes one.
+    template <class Make>
+    [[nodiscard]] std::unique_ptr<Workspace> take(Make&& make) {
+        {
+            const std::lock_guard lock(mutex_);
+            if (!free_.empty()) {
+                auto workspace = std::move(free_.back());
+                free_.pop_back();
+                return workspace;
+            }
         }
+        return make();
+    }
+    void give_back(std::unique_ptr<Workspace> workspace) {
+        const std::lock_guard lock(mutex_);
+        free_.push_back(std::move(workspace));
+    }
+
+private:
+    std::mutex mutex_;
+    std::vector<std::unique_ptr<Workspace>> free_;
+};
+
+/// Looks at all weights before anything is written, also after conversion to T, the type of the solve.
+template <class T, class S, executor E>
+void expect_finite(std::string_view who, matrix_view<const S> w, E& run) {
+    constexpr std::size_t together = 256;
+    std::vector<std::optional<std::pair<std::size_t, std::size_t>>> found((w.rows + together - 1) / together);
+    run.for_each(found.size(), [&](std::size_t t) {
+        const std::size_t end = std::min(w.rows, (t + 1) * together);
+        for (std::size_t r = t * together; r < end && !found[t]; ++r) {
+            bool finite = true;
+            for_each_in_row<T>(w, r, [&](std::size_t, T v) { finite = finite & all_finite(&v, 1); });
+            if (finite) [[likely]]
+                continue;
+            for_each_in_row<T>(w, r, [&](std::size_t c, T v) {
+                if (!found[t] && !all_finite(&v, 1)) found[t] = {r, c};
+            });
+        }
+    });
+    for (const auto& place : found)
+        if (place)
+            detail::fail<numeric_error>(who, ": weight at row ", place->first, ", column ", place->second,
+                                        " is not finite");
 }
 
 /// An empty result of the right sizes.
@@ -62,6 +104,94 @@ template <grid G>
     q.parameters.resize(rows * q.groups());
     q.g_idx.resize(cols);
     return q;
+}
+
+}  // namespace impl
+
+namespace impl {
+
+/// A thread's solver, and memory for a tile of weights where they are not solved in their own.
+template <class T, grid G>
+struct solve_workspace {
+    tile_solver<T, G> solver;
+    std::vector<T> tile;
+};
+
+/// Adds the tiles' figures up, in their order.
+inline void add_up(solve_report& report, const std::vector<tile_report>& tiles, const solve_options& options) {
+    split_loss loss, nearest, output;
+    std::vector<double> groups(tiles.front().groups.size());
+    for (const tile_report& tile : tiles) {
+        for (const split_loss& row : tile.rows) {
+            loss += row;
+            if (options.losses_by_part) report.row_losses.push_back(row.undamped());
+        }
+        for (std::size_t k = 0; k < groups.size(); ++k) groups[k] += tile.groups[k];
+        nearest += tile.nearest;
+        output += tile.output;
+        if (report.clipped) *report.clipped += tile.clipped;
+        report.prepare_seconds += tile.prepare_seconds;
+        report.product_seconds += tile.product_seconds;
+        report.fit_seconds += tile.fit_seconds;
+        report.recursion_seconds += tile.recursion_seconds;
+        report.measure_seconds += tile.measure_seconds;
+    }
+    report.loss = loss.undamped();
+    report.damped_loss = loss.damped;
+    if (options.losses_by_part) report.group_losses = std::move(groups);
+    if (options.compare_nearest) report.nearest_loss = nearest.undamped();
+    if (options.relative_error) report.relative_error = output.undamped() > 0 ? report.loss / output.undamped() : 0.0;
+}
+
+template <class T>
+void tell_of_factor(solve_report& report, const factor<T>& f) {
+    report.in_features = f.in_features();
+    report.damping = f.damping;
+    report.damping_retries = f.retries;
+    report.diagonal_only = f.diagonal_only;
+    report.dead_inputs = f.dead_inputs;
+    report.tokens = f.tokens;
+    report.refused_tokens = f.refused_tokens;
+    report.factor_seconds = f.seconds;
+}
+
+/// @param own  the weights' own memory, to be overwritten; empty where they are only read
+template <class T, class S, grid G, executor E>
+[[nodiscard]] solution<G> solve_rows(matrix_view<const S> weights, matrix_view<T> own, const factor<T>& f,
+                                     const G& grid, const solve_options& options, E& run) {
+    stopwatch watch;
+    grid.check();
+    options.check();
+    detail::expect_equal("solve", "columns of the weights", f.in_features(), weights.cols);
+    expect_finite<T>("solve", weights, run);
+    solution<G> result{sized_for(grid, weights.rows, weights.cols), {}};
+    const schedule plan(f, grid.group_size, options);
+    for (std::size_t s = 0; s < weights.cols; ++s) result.codes.g_idx[f.order[s]] = plan.group_of_step[s];
+
+    using workspace = solve_workspace<T, G>;
+    const std::size_t height = rows_per_tile(weights.rows);
+    std::vector<tile_report> tiles((weights.rows + height - 1) / height);
+    workspaces<workspace> spaces;
+    const blas::single_threaded guard;
+    run.for_each(tiles.size(), [&](std::size_t t) {
+        auto space = spaces.take([&] {
+            return std::make_unique<workspace>(
+                workspace{{f, grid, plan, options, result.codes},
+                          std::vector<T>(own.data == nullptr ? height * weights.cols : 0)});
+        });
+        const std::size_t first = t * height, rows = std::min(height, weights.rows - first);
+        const matrix_view<T> tile =
+            own.data == nullptr ? view_of(space->tile.data(), rows, weights.cols) : own.rows_from(first, rows);
+        tiles[t] = space->solver.solve(weights.rows_from(first, rows), tile, first);
+        spaces.give_back(std::move(space));
+    });
+
+    if constexpr (requires(T v, typename G::parameters p) { grid.clips(v, p); }) result.report.clipped = 0;
+    result.report.out_features = weights.rows;
+    tell_of_factor(result.report, f);
+    add_up(result.report, tiles, options);
+    watch.lap(result.report.seconds);
+    return result;
 }
 
 }  // namespace impl
@@ -80,43 +210,22 @@ template <matrix_like W, real T, grid G, executor E = threads>
 requires storable_float<element_t<const W>>
 [[nodiscard]] solution<G> solve(const W& w, const factor<T>& f, const G& grid, const solve_options& options = {},
                                 E&& run = {}) {
-    const auto start = std::chrono::steady_clock::now();
-    const auto weights = const_view_of(w);
-    grid.check();
-    options.check();
-    detail::expect_equal("solve", "columns of the weights", f.in_features(), weights.cols);
-    impl::expect_finite<T>("solve", weights);
-    solution<G> result{impl::sized_for(grid, weights.rows, weights.cols), {}};
-    const impl::schedule plan(f, grid.group_size, options);
-    for (std::size_t s = 0; s < weights.cols; ++s) result.codes.g_idx[f.order[s]] = plan.group_of_step[s];
+    return impl::solve_rows(const_view_of(w), matrix_view<T>{}, f, grid, options, run);
+}
 
-    const std::size_t height = impl::rows_per_tile(weights.rows);
-    std::vector<impl::tile_losses> losses((weights.rows + height - 1) / height);
-    const blas::single_threaded guard;
-    run.for_each(losses.size(), [&](std::size_t t) {
-        const std::size_t first = t * height;
-        const auto rows = weights.rows_from(first, std::min(height, weights.rows - first));
-        losses[t] = impl::row_tile<T, G>(f, grid, plan, options, rows).solve(result.codes, first);
-    });
-
-    double added = 0, energy = 0;
-    solve_report& report = result.report;
-    for (const impl::tile_losses& tile : losses) {
-        report.damped_loss += tile.damped;
-        added += tile.added;
-        energy += tile.output_energy;
-    }
-    report.out_features = weights.rows;
-    report.in_features = weights.cols;
-    report.loss = std::max(0.0, report.damped_loss - added);
-    if (options.relative_error) report.relative_error = energy > 0 ? report.loss / energy : 0.0;
-    report.damping = f.damping;
-    report.damping_retries = f.retries;
-    report.diagonal_only = f.diagonal_only;
-    report.dead_inputs = f.dead_inputs;
-    report.refused_tokens = f.refused_tokens;
-    report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    return result;
+/// The same in the weights' own memory: beside them, the factor and the result it takes about 1 MiB per thread.
+/// @param w  [out_features, in_features] of the factor's type, rows contiguous. What remains in it is not to be used;
+///           after an exception it is as it was
+/// @throws as solve; shape_error also when rows are not contiguous or overlap
+template <matrix_like W, real T, grid G, executor E = threads>
+requires std::same_as<decltype(view_of(std::declval<W&>())), matrix_view<T>>
+[[nodiscard]] solution<G> solve_in_place(W&& w, const factor<T>& f, const G& grid, const solve_options& options = {},
+                                         E&& run = {}) {
+    const matrix_view<T> own = view_of(w);
+    if (!own.rows_contiguous() || own.row_stride < static_cast<std::ptrdiff_t>(own.cols))
+        detail::fail<shape_error>(
+            "solve_in_place: the rows of the weights are not contiguous; use solve, which copies");
+    return impl::solve_rows(matrix_view<const T>(own), own, f, grid, options, run);
 }
 
 /// Rounds every weight to the nearest value of its group's grid: the baseline that GPTQ is compared with.
@@ -126,7 +235,8 @@ requires storable_float<element_t<const W>>
 [[nodiscard]] quantized<G> round_to_nearest(const W& w, const G& grid) {
     const auto weights = const_view_of(w);
     grid.check();
-    impl::expect_finite<float>("round_to_nearest", weights);
+    serial run;
+    impl::expect_finite<float>("round_to_nearest", weights, run);
     auto q = impl::sized_for(grid, weights.rows, weights.cols);
     const std::size_t size = grid.group_size > 0 ? static_cast<std::size_t>(grid.group_size) : weights.cols;
     for (std::size_t i = 0; i < weights.cols; ++i) q.g_idx[i] = static_cast<std::int32_t>(i / size);
