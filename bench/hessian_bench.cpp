@@ -6,7 +6,6 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <random>
@@ -15,23 +14,9 @@
 
 #include <gptq/calib/hessian.hpp>
 
+#include "timing.hpp"
+
 namespace {
-
-template <class F>
-double seconds(F&& f) {
-    const auto start = std::chrono::steady_clock::now();
-    f();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-    std::ranges::sort(values);
-    return values[values.size() / 2];
-}
-
-void set_blas_threads(std::size_t count) {
-    if (openblas_set_num_threads != nullptr) openblas_set_num_threads(static_cast<int>(count));
-}
 
 /// Whether some elements of H are what a sum in double says.
 template <class T>
@@ -66,13 +51,12 @@ void hessian(benchmark::State& state) {
     auto sum = h.to_matrix();
     std::vector<double> ours, floor;
     for (auto _ : state) {
-        ours.push_back(seconds([&] { h.add(gptq::view_of(stored.data(), tokens, n), run); }));
-        set_blas_threads(run.count);
-        floor.push_back(seconds(
-            [&] { gptq::blas::syrk(gptq::blas::transposed, n, tokens, 1.0F, x.data(), n, 1.0F, sum.data(), n); }));
-        set_blas_threads(1);
+        ours.push_back(bench::seconds([&] { h.add(gptq::view_of(stored.data(), tokens, n), run); }));
+        floor.push_back(bench::seconds_in_blas(run.count, [&] {
+            gptq::blas::syrk(gptq::blas::transposed, n, tokens, 1.0F, x.data(), n, 1.0F, sum.data(), n);
+        }));
     }
-    state.counters["of_ssyrk"] = median(floor) / median(ours);
+    state.counters["of_ssyrk"] = bench::median(floor) / bench::median(ours);
 }
 
 void shapes(benchmark::internal::Benchmark* b) {

@@ -7,20 +7,22 @@
 //   by_size     seconds of the whole solve, of the floor, and of the algorithm as the paper writes it (textbook)
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <random>
 #include <stdexcept>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include <gptq/gptq.hpp>
 
 #include "textbook_gptq.hpp"
+#include "timing.hpp"
 
 namespace {
+
+using bench::median;
+using bench::seconds;
+using bench::seconds_in_blas;
 
 std::vector<float> random_values(unsigned seed, std::size_t count, float scale) {
     std::mt19937 random(seed);
@@ -28,28 +30,6 @@ std::vector<float> random_values(unsigned seed, std::size_t count, float scale) 
     std::vector<float> values(count);
     for (float& v : values) v = normal(random);
     return values;
-}
-
-template <class F>
-double seconds(F&& f) {
-    const auto start = std::chrono::steady_clock::now();
-    f();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-    std::ranges::sort(values);
-    return values[values.size() / 2];
-}
-
-/// Runs f with BLAS on `count` threads. OpenBLAS's threads go on spinning for a while: they are let fall asleep.
-template <class F>
-double seconds_in_blas(std::size_t count, F&& f) {
-    if (openblas_set_num_threads != nullptr) openblas_set_num_threads(static_cast<int>(count));
-    const double result = seconds(f);
-    if (openblas_set_num_threads != nullptr) openblas_set_num_threads(1);
-    if (count > 1) std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    return result;
 }
 
 /// A layer of random weights, and the Hessian of random inputs.

@@ -15,6 +15,8 @@ struct quantize_settings {
     std::string order = "group-aware";
     bool static_groups = false, nearest = false, true_sequential = true;
     double damp = 0.01;
+    double asymmetric = gptq::asymmetric_options{}.strength;
+    std::string correction = "full";
     std::size_t samples = 128;
     std::uint64_t seed = 0;
 };
@@ -39,8 +41,10 @@ void run(const quantize_settings& s) {
                                    .order = act_order_named(s.order),
                                    .static_groups = s.static_groups,
                                    .damp_percent = s.damp,
-                                   .true_sequential = s.true_sequential};
+                                   .true_sequential = s.true_sequential,
+                                   .asymmetric = {.strength = s.asymmetric, .causal = s.correction == "causal"}};
     options.grid.check();
+    options.asymmetric.check();
     const auto source = model_source::open(s.source);
     expect_float_model(source);
     gptq::io::atomic_folder folder(s.out);  // now: a folder that cannot be written must not be noticed hours later
@@ -77,6 +81,15 @@ void add_quantize(CLI::App& app) {
     command->add_option("--damp", s->damp, "Damping, a share of the Hessian's mean diagonal")->capture_default_str();
     command->add_flag("--true-sequential,!--block-sequential", s->true_sequential,
                       "Calibrate inside a layer on what is quantized already (default), or on the float layer");
+    command
+        ->add_option("--asymmetric", s->asymmetric,
+                     "Correct weights for the errors of the layers before: how much, from 0 (not) to 1")
+        ->capture_default_str();
+    command
+        ->add_option("--correction", s->correction,
+                     "Of --asymmetric: with all columns, or with those still to come (GPTAQ)")
+        ->check(CLI::IsMember({"full", "causal"}))
+        ->capture_default_str();
     command->add_flag("--nearest", s->nearest, "Round to nearest instead: the baseline, without calibration");
     s->calibration.add_to(*command, "--calib", "--calib-ids", "Calibrate on (default: text that the model makes up)");
     command->add_option("--samples", s->samples, "Calibration windows")

@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
+#include <optional>
 #include <set>
 #include <span>
+#include <utility>
 
 #include <gptq/core/error.hpp>
 
@@ -27,26 +30,74 @@ void expect_storable(const std::string& name, const gptq::packed_linear& packed)
         gptq::detail::fail<gptq::numeric_error>(name, ": has a bias beyond f16's ", largest);
 }
 
+/// A network on its way through one layer.
+struct stream {
+    const config& shape;
+    gptq::thread_pool& pool;
+    std::vector<matrix> states;  ///< [window] → [context, hidden]
+    layer weights = {};
+    std::vector<matrix> attended = std::vector<matrix>(states.size());  ///< [window] → [context, query_size]
+
+    // What each group of projections is given, in the order in which data meets them.
+    [[nodiscard]] matrix attention_input(std::size_t w) const {
+        return normed(states[w], weights.attention_norm, shape.rms_norm_eps);
+    }
+    [[nodiscard]] matrix output_input(std::size_t w) {
+        kv_cache cache;
+        const std::array<segment, 1> whole = {{{&cache, states[w].shape()[0]}}};
+        return attended[w] = attention(shape, weights, attention_input(w), whole, pool);
+    }
+    [[nodiscard]] matrix mlp_input(std::size_t w) const {
+        return normed(states[w], weights.mlp_norm, shape.rms_norm_eps);
+    }
+    [[nodiscard]] matrix down_input(std::size_t w) const { return mlp_hidden(weights, mlp_input(w), pool); }
+
+    /// The states go past the attention, to whose output projection all windows have been.
+    void pass_attention() {
+        advance([&](std::size_t w) { return weights.o(std::exchange(attended[w], {}), pool); });
+    }
+    void pass_mlp() {
+        advance([&](std::size_t w) { return weights.down(down_input(w), pool); });
+    }
+    void pass() {
+        pool.for_each(states.size(), [&](std::size_t w) { (void)output_input(w); });
+        pass_attention();
+        pass_mlp();
+    }
+
+private:
+    /// states[w] += update(w) for all windows.
+    template <class Update>
+    void advance(Update update) {
+        pool.for_each(states.size(), [&](std::size_t w) { states[w] += update(w); });
+    }
+};
+
 /// Projections that share their input, and with it the Hessian and its factor.
 struct stage {
     std::span<const named_projection> members;
     std::optional<gptq::hessian<float>> inputs;
+    std::optional<gptq::input_deviation<float>> deviation;  ///< only of asymmetric calibration
 };
 
-/// Quantizes one layer after the other while the calibration windows' hidden states move through them.
+/// Quantizes one layer after the other while the calibration windows' hidden states move through them: those of the
+/// network quantized so far, and with asymmetric calibration beside them those of the float network.
 class layer_quantizer {
 public:
     layer_quantizer(const model_source& source, const quantize_options& options, const windows& calibration,
                     gptq::thread_pool& pool, const on_projection& done)
-        : source_(source), options_(options), pool_(pool), done_(done), states_(calibration.size()) {
-        if (options.how == method::nearest) return;
-        const matrix table = source.load_embedding();
-        for (std::size_t w = 0; w < states_.size(); ++w) states_[w] = embed(table, calibration[w]);
+        : source_(source),
+          options_(options),
+          pool_(pool),
+          done_(done),
+          quantized_{source.shape, pool, embedded(source, options, calibration)} {
+        if (options.asymmetric.strength > 0) float_.emplace(quantized_);
     }
 
     void run(std::size_t index) {
         index_ = index;
-        layer_ = source_.load_layer(index);
+        quantized_.weights = source_.load_layer(index);
+        if (float_) float_->weights = quantized_.weights;
         if (options_.how == method::nearest)
             for (const auto& p : projections) round(p);
         else if (options_.true_sequential)
@@ -56,72 +107,76 @@ public:
     }
 
 private:
+    [[nodiscard]] static std::vector<matrix> embedded(const model_source& source, const quantize_options& options,
+                                                      const windows& calibration) {
+        std::vector<matrix> states;
+        if (options.how == method::nearest) return states;
+        const matrix table = source.load_embedding();
+        for (const token_ids& window : calibration) states.push_back(embed(table, window));
+        return states;
+    }
+
     // True-sequential: every stage sees what the stages before it have become.
     void solve_in_turn() {
-        solve(collect(attention_inputs(), [&](std::size_t w) { return attention_input(w); }));
-        std::vector<matrix> attended(states_.size());
-        solve(collect(output_input(), [&](std::size_t w) { return attended[w] = attend(w); }));
-        advance([&](std::size_t w) { return layer_.o(attended[w], pool_); });
-        attended.clear();
-        solve(collect(mlp_inputs(), [&](std::size_t w) { return mlp_input(w); }));
-        solve(collect(down_input(), [&](std::size_t w) { return hidden(w); }));
-        advance([&](std::size_t w) { return layer_.down(hidden(w), pool_); });
+        solve(collect(qkv(), &stream::attention_input));
+        solve(collect(o(), &stream::output_input));
+        for_each_stream(&stream::pass_attention);
+        solve(collect(gate_up(), &stream::mlp_input));
+        solve(collect(down(), &stream::down_input));
+        for_each_stream(&stream::pass_mlp);
     }
 
     // All Hessians first, on the float layer; then all solves; then the states pass through the quantized layer.
     void solve_at_once() {
-        const std::vector<matrix> before = states_;
+        std::vector<matrix> before = quantized_.states;
         std::vector<stage> stages;
-        stages.push_back(collect(attention_inputs(), [&](std::size_t w) { return attention_input(w); }));
-        stages.push_back(collect(output_input(), [&](std::size_t w) { return attend(w); }));
-        advance([&](std::size_t w) { return layer_.o(attend(w), pool_); });
-        stages.push_back(collect(mlp_inputs(), [&](std::size_t w) { return mlp_input(w); }));
-        stages.push_back(collect(down_input(), [&](std::size_t w) { return hidden(w); }));
+        stages.push_back(collect(qkv(), &stream::attention_input));
+        stages.push_back(collect(o(), &stream::output_input));
+        for_each_stream(&stream::pass_attention);
+        stages.push_back(collect(gate_up(), &stream::mlp_input));
+        stages.push_back(collect(down(), &stream::down_input));
+        for_each_stream(&stream::pass_mlp);
         for (stage& s : stages) solve(std::move(s));
-        states_ = before;
-        advance([&](std::size_t w) { return layer_.o(attend(w), pool_); });
-        advance([&](std::size_t w) { return layer_.down(hidden(w), pool_); });
+        quantized_.states = std::move(before);
+        quantized_.pass();
     }
 
-    static std::span<const named_projection> attention_inputs() { return std::span(projections).subspan(0, 3); }
-    static std::span<const named_projection> output_input() { return std::span(projections).subspan(3, 1); }
-    static std::span<const named_projection> mlp_inputs() { return std::span(projections).subspan(4, 2); }
-    static std::span<const named_projection> down_input() { return std::span(projections).subspan(6, 1); }
+    static std::span<const named_projection> qkv() { return std::span(projections).subspan(0, 3); }
+    static std::span<const named_projection> o() { return std::span(projections).subspan(3, 1); }
+    static std::span<const named_projection> gate_up() { return std::span(projections).subspan(4, 2); }
+    static std::span<const named_projection> down() { return std::span(projections).subspan(6, 1); }
 
-    [[nodiscard]] matrix attention_input(std::size_t w) const {
-        return normed(states_[w], layer_.attention_norm, source_.shape.rms_norm_eps);
-    }
-    [[nodiscard]] matrix attend(std::size_t w) const {
-        kv_cache cache;
-        const std::array<segment, 1> whole = {{{&cache, states_[w].shape()[0]}}};
-        return attention(source_.shape, layer_, attention_input(w), whole, pool_);
-    }
-    [[nodiscard]] matrix mlp_input(std::size_t w) const {
-        return normed(states_[w], layer_.mlp_norm, source_.shape.rms_norm_eps);
-    }
-    [[nodiscard]] matrix hidden(std::size_t w) const { return mlp_hidden(layer_, mlp_input(w), pool_); }
-
-    /// states[w] += update(w) for all windows.
-    template <class Update>
-    void advance(Update update) {
-        pool_.for_each(states_.size(), [&](std::size_t w) { states_[w] += update(w); });
+    void for_each_stream(void (stream::*step)()) {
+        (quantized_.*step)();
+        if (float_) ((*float_).*step)();
     }
 
     /// The Hessian of a stage's inputs, a few windows at a time: they are made in parallel, then added in order.
+    /// @param inputs  the member of stream that makes them
     template <class Inputs>
     [[nodiscard]] stage collect(std::span<const named_projection> members, Inputs inputs) {
         constexpr std::size_t together = 16;
-        gptq::hessian<float> h((layer_.*members[0].member).in_features());
-        for (std::size_t first = 0; first < states_.size(); first += together) {
-            std::vector<matrix> some(std::min(together, states_.size() - first));
-            pool_.for_each(some.size(), [&](std::size_t i) { some[i] = inputs(first + i); });
-            for (const matrix& x : some) h.add(x, pool_);
+        const std::size_t in_features = (quantized_.weights.*members[0].member).in_features();
+        const std::size_t windows = quantized_.states.size();
+        stage result{members, gptq::hessian<float>(in_features), {}};
+        if (float_) result.deviation.emplace(in_features);
+        for (std::size_t first = 0; first < windows; first += together) {
+            const auto inputs_in = [&](stream& network) {
+                std::vector<matrix> some(std::min(together, windows - first));
+                pool_.for_each(some.size(), [&](std::size_t i) { some[i] = std::invoke(inputs, network, first + i); });
+                return some;
+            };
+            const std::vector<matrix> some = inputs_in(quantized_);
+            for (const matrix& x : some) result.inputs->add(x, pool_);
+            if (!float_) continue;
+            const std::vector<matrix> wanted = inputs_in(*float_);
+            for (std::size_t i = 0; i < some.size(); ++i) result.deviation->add(wanted[i], some[i], pool_);
         }
-        if (h.tokens() == 0)
+        if (result.inputs->tokens() == 0)
             gptq::detail::fail<gptq::numeric_error>(layer_prefix(index_), members[0].name,
-                                                    ": its inputs are not finite on any of the ", h.refused_tokens(),
-                                                    " calibration tokens");
-        return {members, std::move(h)};
+                                                    ": its inputs are not finite on any of the ",
+                                                    result.inputs->refused_tokens(), " calibration tokens");
+        return result;
     }
 
     void solve(stage s) {
@@ -129,23 +184,28 @@ private:
             std::move(*s.inputs),
             {.damp_percent = options_.damp_percent, .order = options_.order, .group_size = options_.grid.group_size},
             pool_);
+        std::optional<matrix> correction;
+        if (s.deviation)
+            correction = gptq::asymmetric_correction(std::move(*s.deviation), factor, options_.asymmetric, pool_);
         for (const named_projection& p : s.members) {
-            const float_weights& w = (layer_.*p.member).floats();
+            const matrix& w = (quantized_.weights.*p.member).floats().weights;
+            std::optional<matrix> corrected;
+            if (correction) corrected = gptq::asymmetric_target(w, *correction, pool_);
             const auto [codes, report] =
-                gptq::solve(w.weights, factor, options_.grid,
+                gptq::solve(corrected ? *corrected : w, factor, options_.grid,
                             {.static_groups = options_.static_groups, .relative_error = true}, pool_);
             finish(p, codes, &report);
         }
     }
 
     void round(const named_projection& p) {
-        finish(p, gptq::round_to_nearest((layer_.*p.member).floats().weights, options_.grid), nullptr);
+        finish(p, gptq::round_to_nearest((quantized_.weights.*p.member).floats().weights, options_.grid), nullptr);
     }
 
     /// Hands the result on, and lets the layer go on with what it has become.
     void finish(const named_projection& p, const gptq::quantized<gptq::uniform_grid>& codes,
                 const gptq::solve_report* report) {
-        projection& target = layer_.*p.member;
+        projection& target = quantized_.weights.*p.member;
         const std::string name = layer_prefix(index_) + p.name;
         gptq::packed_linear packed = gptq::pack(codes, zero_format_for(options_.grid));
         for (const float b : target.floats().bias) packed.bias.push_back(gptq::rounded_to(packed.stored_scales, b));
@@ -158,8 +218,8 @@ private:
     const quantize_options& options_;
     gptq::thread_pool& pool_;
     const on_projection& done_;
-    std::vector<matrix> states_;  // [window] → [context, hidden]
-    layer layer_;
+    stream quantized_;
+    std::optional<stream> float_;
     std::size_t index_ = 0;
     std::size_t count_ = 0;
 };
@@ -232,6 +292,7 @@ void expect_float_model(const model_source& source) {
 void quantize_layers(const model_source& source, const quantize_options& options, const windows& calibration,
                      gptq::thread_pool& pool, const on_projection& done) {
     expect_float_model(source);
+    options.asymmetric.check();
     for (const token_ids& window : calibration) expect_ids(source.shape, window);
     layer_quantizer quantizer(source, options, calibration, pool, done);
     for (std::size_t i = 0; i < source.shape.layers; ++i) quantizer.run(i);

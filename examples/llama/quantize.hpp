@@ -26,6 +26,9 @@ struct quantize_options {
     /// Calibrate each group of projections on the outputs of those already quantized, also inside a layer.
     /// Otherwise a layer's projections are all calibrated on its float outputs: fewer passes, a little worse.
     bool true_sequential = true;
+    /// Let each projection also make up for the errors of those before it; strength 0 does not. Takes a forward pass of
+    /// the float model beside that of the quantized one.
+    gptq::asymmetric_options asymmetric = {};
 };
 
 /// One projection is done. The report is empty for rounding to nearest.

@@ -9,6 +9,9 @@
 
 #include <gptq/runtime.hpp>
 
+#include <gptq/grid/block_grid.hpp>
+#include <gptq/grid/codebook.hpp>
+
 #include <gptq/calib/factor.hpp>
 #include <gptq/calib/hessian.hpp>
 #include <gptq/calib/input_deviation.hpp>

@@ -31,11 +31,11 @@ double factor_error(const factor<T>& f, const table& h) {
             double sum = 0;
             for (std::size_t k = 0; k <= c; ++k)
                 sum += static_cast<double>(f.lower(p, k)) * static_cast<double>(f.lower(c, k));
-            const double want = h(row, f.order[n - 1 - c]) + (p == c ? static_cast<double>(f.added[p]) : 0.0);
+            const double want = h(row, f.order[n - 1 - c]) / f.unit + (p == c ? static_cast<double>(f.added[p]) : 0.0);
             worst = std::max(worst, std::abs(sum - want));
         }
     }
-    return largest > 0 ? worst / largest : worst;
+    return largest > 0 ? worst / (largest / f.unit) : worst;
 }
 
 TEMPLATE_TEST_CASE("the factor is a Cholesky factor of the damped, reordered Hessian", "", float, double) {

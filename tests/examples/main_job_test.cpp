@@ -85,15 +85,36 @@ TEST_CASE("GPTQ stays closer to the float model than rounding to nearest, and 4 
     CHECK(gptq3 < 0.7 * divergence(3, method::nearest));
 }
 
+TEST_CASE("asymmetric calibration stays closer to the float model, whichever way layers are calibrated") {
+    gptq::thread_pool pool(2);
+    const auto source = model_source::open(embedded);
+    const model reference = model::load(source);
+    const windows calibration = made_up(reference, 16, 1, pool), text = made_up(reference, 8, 2, pool);
+    const auto divergence = [&](bool true_sequential, double strength) {
+        quantize_options options{.grid = {.bits = 3}, .true_sequential = true_sequential};
+        options.asymmetric.strength = strength;
+        std::map<std::string, gptq::packed_linear> packed;
+        quantize_layers(source, options, calibration, pool,
+                        [&](const quantized_projection& p) { packed[p.name] = p.packed; });
+        return evaluate(with_projections(reference, packed), &reference, text, pool, silent).kl_divergence.value();
+    };
+    for (const bool true_sequential : {false, true})
+        CHECK(divergence(true_sequential, 0.25) < divergence(true_sequential, 0));
+    CHECK_THROWS_AS(divergence(true, 1.5), gptq::option_error);
+}
+
 TEST_CASE("codes do not depend on the number of threads") {
     gptq::thread_pool one(1), three(3);
     const auto source = model_source::open(embedded);
     const windows calibration = made_up(model::load(source), 4, 1, one);
-    std::map<std::string, std::vector<std::uint32_t>> words;
-    quantize_layers(source, {}, calibration, one,
-                    [&](const quantized_projection& p) { words[p.name] = p.packed.qweight; });
-    quantize_layers(source, {}, calibration, three,
-                    [&](const quantized_projection& p) { CHECK(words[p.name] == p.packed.qweight); });
+    for (const double strength : {0.0, 0.5}) {
+        const quantize_options options{.asymmetric = {.strength = strength}};
+        std::map<std::string, std::vector<std::uint32_t>> words;
+        quantize_layers(source, options, calibration, one,
+                        [&](const quantized_projection& p) { words[p.name] = p.packed.qweight; });
+        quantize_layers(source, options, calibration, three,
+                        [&](const quantized_projection& p) { CHECK(words[p.name] == p.packed.qweight); });
+    }
 }
 
 TEST_CASE("the output is a complete model folder, or there is none") {

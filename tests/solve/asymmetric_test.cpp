@@ -134,7 +134,7 @@ TEST_CASE("the causal correction makes up for a column with those that are taken
             const table row = product(chosen(d, column, rest), support::inverse(chosen(h, rest, rest)));
             for (std::size_t i = 0; i < rest.size(); ++i) expected(column[0], rest[i]) = 0.25 * row(0, i);
         }
-        check_equal(asymmetric_correction(p.deviation(), f), expected);
+        check_equal(asymmetric_correction(p.deviation(), f, {.strength = 0.25, .causal = true}), expected);
     }
 }
 

@@ -2,6 +2,8 @@
 // one column removed from it at a time. Slow and obvious; shares nothing with the library but the grid.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <random>
@@ -83,6 +85,7 @@ inline double quadratic_loss(const table& e, const table& h) {
 struct textbook_result {
     std::vector<std::uint8_t> codes;  ///< [rows, cols], original order
     table values;                     ///< Ŵ
+    std::vector<double> margins;      ///< [rows] how near, in steps, a value came to the border between two codes
 };
 
 /// @param h               damped already
@@ -91,7 +94,8 @@ struct textbook_result {
 template <class Order>
 textbook_result textbook_gptq(table w, const table& h, const Order& order, const gptq::uniform_grid& grid,
                               std::size_t group_size) {
-    textbook_result result{std::vector<std::uint8_t>(w.values.size()), table(w.rows, w.cols)};
+    textbook_result result{std::vector<std::uint8_t>(w.values.size()), table(w.rows, w.cols),
+                           std::vector<double>(w.rows, 0.5)};
     table inv = inverse(h);
     std::vector<gptq::affine> fitted(w.rows);
     for (std::size_t k = 0; k < order.size(); ++k) {
@@ -106,6 +110,8 @@ textbook_result textbook_gptq(table w, const table& h, const Order& order, const
         for (std::size_t r = 0; r < w.rows; ++r) {
             const double code = grid.round(w(r, column), fitted[r]);
             const double q = grid.dequantize(code, fitted[r]);
+            const double steps = w(r, column) / static_cast<double>(fitted[r].scale);
+            result.margins[r] = std::min(result.margins[r], std::abs(steps - std::floor(steps) - 0.5));
             const double error = (w(r, column) - q) / inv(column, column);
             for (std::size_t rest = k + 1; rest < order.size(); ++rest)
                 w(r, order[rest]) -= error * inv(column, order[rest]);

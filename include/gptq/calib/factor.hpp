@@ -51,6 +51,7 @@ struct factor {
     std::vector<bool> dead;            ///< inputs that were 0 on every token, in the order of `lower`
     act_order how = act_order::none;
     std::ptrdiff_t group_size = 0;  ///< of act_order::group_aware, else 0
+    double unit = 1;                ///< a power of two: `lower`, `diagonal` and `added` are those of H/unit
     double damping = 0;             ///< λ that was used
     unsigned retries = 0;           ///< how often λ had to grow before the factorization held
     bool diagonal_only = false;     ///< it never held: H was replaced by its diagonal (rounding to nearest)
@@ -92,16 +93,12 @@ void complete_symmetric(matrix<T>& m, E& run) {
 template <class T, class E>
 void reorder(matrix<T>& m, const std::vector<std::uint32_t>& source, E& run) {
     const std::size_t n = source.size();
-    constexpr std::size_t together = 128;
-    const std::size_t tasks = (n + together - 1) / together;
-    run.for_each(tasks, [&](std::size_t t) {  // columns, row by row
-        std::vector<T> row(n);
-        for (std::size_t r = t * together; r < std::min(n, (t + 1) * together); ++r) {
-            std::copy_n(&m(r, 0), n, row.data());
-            for (std::size_t c = 0; c < n; ++c) m(r, c) = row[source[c]];
-        }
+    for_each_row(n, n, run, [&](std::size_t r) {  // columns
+        const std::vector<T> row(&m(r, 0), &m(r, 0) + n);
+        for (std::size_t c = 0; c < n; ++c) m(r, c) = row[source[c]];
     });
-    run.for_each(tasks, [&](std::size_t t) {  // rows, a few columns of all of them along the permutation's cycles
+    constexpr std::size_t together = 512;
+    run.for_each((n + together - 1) / together, [&](std::size_t t) {  // rows, some columns of them, cycle by cycle
         const std::size_t first = t * together, width = std::min(together, n - first);
         T spare[together];
         std::vector<bool> placed(n, false);
@@ -124,24 +121,25 @@ void reorder(matrix<T>& m, const std::vector<std::uint32_t>& source, E& run) {
 template <class T, class E>
 [[nodiscard]] bool cholesky(matrix<T>& m, E& run) {
     const std::size_t n = m.shape()[0];
-    const lower_tiles tiles{n};
-    const auto tile = [&](std::size_t i, std::size_t j) { return m.data() + tiles.begin(i) * n + tiles.begin(j); };
-    const std::size_t blocks = tiles.per_side();
-    for (std::size_t k = 0; k < blocks; ++k) {
-        const std::size_t width = tiles.extent(k);
-        if (!blas::potrf(width, tile(k, k), n)) return false;
-        const std::size_t below = blocks - k - 1;
-        run.for_each(below, [&](std::size_t i) {
-            blas::trsm_right_transposed(tiles.extent(k + 1 + i), width, tile(k, k), n, tile(k + 1 + i, k), n);
+    const std::size_t width = lower_tiles{n}.size;
+    const lower_tiles tiles{n, width / 2};  // smaller than panels, so that threads end together
+    const auto at = [&](std::size_t row, std::size_t col) { return m.data() + row * n + col; };
+    for (std::size_t k = 0; k < n; k += width) {
+        const std::size_t end = std::min(k + width, n);
+        if (!blas::potrf(end - k, at(k, k), n)) return false;
+        const std::size_t first = end / tiles.size, below = end < n ? tiles.per_side() - first : 0;
+        run.for_each(below, [&](std::size_t t) {
+            const std::size_t i = first + t;
+            blas::trsm_right_transposed(tiles.extent(i), end - k, at(k, k), n, at(tiles.begin(i), k), n);
         });
         run.for_each(below * (below + 1) / 2, [&](std::size_t t) {
             const auto [bi, bj] = lower_tiles::at(t);
-            const std::size_t i = k + 1 + bi, j = k + 1 + bj;
+            const std::size_t i = first + bi, j = first + bj, row = tiles.begin(i), col = tiles.begin(j);
             if (i == j)
-                blas::syrk(blas::plain, tiles.extent(i), width, T{-1}, tile(i, k), n, T{1}, tile(i, i), n);
+                blas::syrk(blas::plain, tiles.extent(i), end - k, T{-1}, at(row, k), n, T{1}, at(row, row), n);
             else
-                blas::gemm(blas::plain, blas::transposed, tiles.extent(i), tiles.extent(j), width, T{-1}, tile(i, k), n,
-                           tile(j, k), n, T{1}, tile(i, j), n);
+                blas::gemm(blas::plain, blas::transposed, tiles.extent(i), tiles.extent(j), end - k, T{-1}, at(row, k),
+                           n, at(col, k), n, T{1}, at(row, col), n);
         });
     }
     return true;
@@ -155,31 +153,50 @@ template <class T>
     return true;
 }
 
+/// The power of two that H is divided by: 1, but where H comes so near the end of T's range that damping would leave
+/// it.
+template <class T>
+[[nodiscard]] double unit_of(const hessian<T>& h) noexcept {
+    constexpr int room = 24;  // bits: the largest damping is 10⁶ times the diagonal
+    double largest = 0;
+    for (std::size_t r = 0; r < h.in_features(); ++r)
+        largest = std::max(largest, static_cast<double>(h.sum_row(r)[r]) * (h.weight() > 0 ? 2 / h.weight() : 0));
+    const int excess = largest > 0 ? std::ilogb(largest) - (std::numeric_limits<T>::max_exponent - room) : 0;
+    return excess > 0 && std::isfinite(largest) ? std::ldexp(1.0, excess) : 1;
+}
+
 /// The diagonal of a scaled Hessian, checked, and what damping needs to know of it.
 template <class T>
 struct diagonal_summary {
     std::vector<T> values;
     std::size_t dead = 0;
     double mean = 0;      ///< over the live inputs; 1 when all are dead
-    T dead_diagonal = 1;  ///< what stands in for a dead input's 0
+    T dead_diagonal = 0;  ///< what stands in for a dead input's 0
 };
 
 /// @throws numeric_error  H is not finite, or its diagonal negative
-template <class T>
-[[nodiscard]] diagonal_summary<T> summarize(const matrix<T>& h, bool reference) {
+template <class T, class E>
+[[nodiscard]] diagonal_summary<T> summarize(const matrix<T>& h, double unit, bool reference, E& run) {
+    const std::size_t n = h.shape()[0];
     diagonal_summary<T> result;
+    result.values.resize(n);
+    std::vector<unsigned char> usable(n);
+    for_each_row(n, n, run, [&](std::size_t r) {
+        result.values[r] = h(r, r);
+        usable[r] = all_finite(&h(r, 0), r + 1) && h(r, r) >= 0;
+    });
     double total = 0;
-    for (std::size_t r = 0; r < h.shape()[0]; ++r) {
-        if (!all_finite(&h(r, 0), r + 1) || h(r, r) < 0)
+    for (std::size_t r = 0; r < n; ++r) {
+        if (usable[r] == 0)
             detail::fail<numeric_error>("factorize: the Hessian is not finite, or its diagonal negative, at feature ",
                                         r);
-        result.values.push_back(h(r, r));
-        result.dead += static_cast<std::size_t>(h(r, r) == 0);
-        total += static_cast<double>(h(r, r));
+        result.dead += static_cast<std::size_t>(result.values[r] == 0);
+        total += static_cast<double>(result.values[r]);
     }
-    const std::size_t n = result.values.size(), live = n - result.dead;
+    const std::size_t live = n - result.dead;
     if (reference) {
-        result.mean = (total + static_cast<double>(result.dead)) / static_cast<double>(n);
+        result.mean = (total + static_cast<double>(result.dead) / unit) / static_cast<double>(n);
+        result.dead_diagonal = static_cast<T>(1 / unit);
     } else {
         result.mean = live > 0 ? total / static_cast<double>(live) : 1.0;
         result.dead_diagonal = static_cast<T>(result.mean);
@@ -219,7 +236,7 @@ void factor_damped(factor<T>& f, double mean, E& run) {
 /// It never fails on a finite Hessian. λ = damp_percent · mean(diag H over the live inputs). A dead input (H_jj = 0)
 /// gets that mean as its diagonal: its column is then rounded to nearest, on its own. When the Cholesky factorization
 /// does not hold, λ becomes max(10·λ, 1e-4·mean), at most six times; after that the diagonal alone is used, with the
-/// first λ: codes are then the nearest ones, and the report's losses those of the diagonal.
+/// first λ: codes are then the nearest ones.
 ///
 /// @throws option_error   damp_percent is negative or not finite; a group size of 0
 /// @throws numeric_error  H is not finite: names the first feature
@@ -238,9 +255,10 @@ template <real T, executor E = threads>
     f.group_size = options.order == act_order::group_aware ? options.group_size : 0;
     f.tokens = h.tokens();
     f.refused_tokens = h.refused_tokens();
-    f.lower = std::move(h).take_matrix();
+    f.unit = impl::unit_of(h);
+    f.lower = std::move(h).take_matrix(run, 1 / f.unit);
 
-    const auto diagonal = impl::summarize(f.lower, options.reference);
+    const auto diagonal = impl::summarize(f.lower, f.unit, options.reference, run);
     f.dead_inputs = diagonal.dead;
     f.damping = options.damp_percent * diagonal.mean;
     const std::size_t group = options.group_size > 0 ? static_cast<std::size_t>(options.group_size) : n;
@@ -255,6 +273,7 @@ template <real T, executor E = threads>
     }
     const blas::single_threaded guard;
     impl::factor_damped(f, diagonal.mean, run);
+    f.damping *= f.unit;
     f.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return f;
 }

@@ -116,10 +116,13 @@ public:
         return h;
     }
 
-    /// H in its own memory, lower triangle only; what remains is not to be used. For factorize.
-    [[nodiscard]] matrix<T> take_matrix() && noexcept {
-        for (std::size_t r = 0; r < in_features(); ++r)
-            for (std::size_t c = 0; c <= r; ++c) sum_(r, c) = scaled(sum_(r, c));
+    /// H times `unit` in its own memory, lower triangle only; what remains is not to be used. For factorize.
+    template <executor E>
+    [[nodiscard]] matrix<T> take_matrix(E& run, double unit = 1) && {
+        const double scale = unit * counts_.scale();
+        impl::for_each_row(in_features(), in_features(), run, [&](std::size_t r) {
+            for (std::size_t c = 0; c <= r; ++c) sum_(r, c) = static_cast<T>(scale * static_cast<double>(sum_(r, c)));
+        });
         return std::move(sum_);
     }
 
@@ -133,8 +136,9 @@ private:
         const blas::single_threaded guard;
         for (std::size_t first = 0; first < x.rows; first += tile_.most) {
             const std::size_t count = std::min(tile_.most, x.rows - first);
-            tile_.load(x.rows_from(first, count), weights.empty() ? weights : weights.subspan(first, count), run);
-            if (tile_.counts().tokens > 0) accumulate(tile_.rows(), run);
+            const auto tile =
+                tile_.load(x.rows_from(first, count), weights.empty() ? weights : weights.subspan(first, count), run);
+            if (tile.rows > 0) accumulate(tile, run);
             counts_ += tile_.counts();
         }
     }
@@ -142,17 +146,20 @@ private:
     template <class E>
     void accumulate(matrix_view<const T> x, E& run) {
         const impl::lower_tiles tiles{in_features()};
-        const auto ld = static_cast<std::size_t>(x.row_stride);
+        const std::size_t below = tiles.count() - tiles.per_side();
+        const std::size_t n = in_features(), ld = static_cast<std::size_t>(x.row_stride);
         run.for_each(tiles.count(), [&](std::size_t t) {
-            const auto [i, j] = impl::lower_tiles::at(t);
-            const std::size_t row = tiles.begin(i), col = tiles.begin(j);
-            T* const target = sum_.data() + row * in_features() + col;
-            if (i == j)
-                blas::syrk(blas::transposed, tiles.extent(i), x.rows, T{1}, x.data + row, ld, T{1}, target,
-                           in_features());
-            else
-                blas::gemm(blas::transposed, blas::plain, tiles.extent(i), tiles.extent(j), x.rows, T{1}, x.data + row,
-                           ld, x.data + col, ld, T{1}, target, in_features());
+            // Those on the diagonal come last: they are half the work, so that threads end at about the same time.
+            if (t >= below) {
+                const std::size_t i = tiles.begin(t - below);
+                blas::syrk(blas::transposed, tiles.extent(t - below), x.rows, T{1}, x.data + i, ld, T{1}, &sum_(i, i),
+                           n);
+                return;
+            }
+            const auto [row, col] = impl::lower_tiles::at(t);
+            const std::size_t i = tiles.begin(row + 1), j = tiles.begin(col);
+            blas::gemm(blas::transposed, blas::plain, tiles.extent(row + 1), tiles.extent(col), x.rows, T{1},
+                       x.data + i, ld, x.data + j, ld, T{1}, &sum_(i, j), n);
         });
     }
 

@@ -74,9 +74,12 @@ public:
     }
 
     /// D in its own memory. Zero while no token was seen.
-    [[nodiscard]] matrix<T> take_matrix() && noexcept {
-        const double scale = counts_.scale();
-        for (T& element : sum_) element = static_cast<T>(scale * static_cast<double>(element));
+    template <executor E = threads>
+    [[nodiscard]] matrix<T> take_matrix(E&& run = {}) && {
+        const std::size_t n = in_features();
+        impl::for_each_row(n, n, run, [&, scale = counts_.scale()](std::size_t r) {
+            for (std::size_t c = 0; c < n; ++c) sum_(r, c) = static_cast<T>(scale * static_cast<double>(sum_(r, c)));
+        });
         return std::move(sum_);
     }
 
@@ -90,10 +93,10 @@ private:
         for (std::size_t first = 0; first < x.rows; first += tile_.most) {
             const std::size_t count = std::min(tile_.most, x.rows - first);
             const auto rows = x.rows_from(first, count);
-            tile_.load(rows, weights.empty() ? weights : weights.subspan(first, count), run);
-            if (tile_.counts().tokens > 0) {
+            const auto tile = tile_.load(rows, weights.empty() ? weights : weights.subspan(first, count), run);
+            if (tile.rows > 0) {
                 deviate(x_float.rows_from(first, count), rows, run);
-                accumulate(run);
+                accumulate(tile, run);
             }
             counts_ += tile_.counts();
         }
@@ -118,8 +121,7 @@ private:
     }
 
     template <class E>
-    void accumulate(E& run) {
-        const matrix_view<const T> x = tile_.rows();
+    void accumulate(matrix_view<const T> x, E& run) {
         const auto ld = static_cast<std::size_t>(x.row_stride);
         const std::size_t n = in_features();
         const impl::lower_tiles tiles{n};  // and their mirror images

@@ -91,24 +91,23 @@ public:
     static constexpr std::size_t most = 512;  // enough for syrk to run at its full rate
 
     /// Takes in the rows of x: not those of weight 0, which are not even looked at, and not those that are not finite
-    /// in T, which are refused. The rest is used where it is if BLAS can read it there, else converted.
+    /// in T, which are refused.
     /// @param x        at most `most` rows
     /// @param weights  of the rows; empty: all 1
+    /// @returns [tokens, in_features], rows contiguous: x itself if BLAS can read it where it is, else converted
     template <class S, class E>
-    void load(matrix_view<const S> x, std::span<const float> weights, E& run) {
+    [[nodiscard]] matrix_view<const T> load(matrix_view<const S> x, std::span<const float> weights, E& run) {
         choose(x.rows, weights);
         if constexpr (std::is_same_v<S, T>)
             if (weights.empty() && readable_in_place(x, run)) {
-                rows_ = x;
                 counts_ = {x.rows, 0, static_cast<double>(x.rows)};
-                return;
+                return x;
             }
         convert(x, run);
         drop_not_finite(x.cols, weights);
+        return view_of(static_cast<const T*>(staging_.data()), counts_.tokens, x.cols);
     }
 
-    /// [tokens, in_features], rows contiguous.
-    [[nodiscard]] matrix_view<const T> rows() const noexcept { return rows_; }
     /// Which row of x became row i, and what it was multiplied by.
     [[nodiscard]] std::size_t source(std::size_t i) const noexcept { return sources_[i]; }
     [[nodiscard]] T root(std::size_t i) const noexcept { return roots_[i]; }
@@ -160,10 +159,8 @@ private:
             counts_.weight += weights.empty() ? 1.0 : static_cast<double>(weights[sources_[i]]);
         }
         counts_.refused -= counts_.tokens;
-        rows_ = view_of(static_cast<const T*>(staging_.data()), counts_.tokens, in_features);
     }
 
-    matrix_view<const T> rows_;
     token_counts counts_;
     std::vector<std::size_t> sources_;
     std::vector<T> roots_;

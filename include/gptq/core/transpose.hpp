@@ -46,13 +46,21 @@ void turn_block(const T* from, std::ptrdiff_t from_pitch, T* to, std::ptrdiff_t 
         std::memcpy(to + static_cast<std::ptrdiff_t>(r) * to_pitch, &rows[r], sizeof rows[r]);
 }
 
-/// to(c, r) = from(r, c). Rows of both are contiguous.
+/// to(c, r) = from(r, c). Rows of both are contiguous. Walks along the rows of the matrix whose rows lie further apart:
+/// many rows of a large one would compete for the same cache lines.
 template <class T>
 void transpose(matrix_view<const T> from, matrix_view<T> to) noexcept {
     const std::size_t rows = from.rows / turn_size * turn_size, cols = from.cols / turn_size * turn_size;
-    for (std::size_t r = 0; r < rows; r += turn_size)
+    const auto turn = [&](std::size_t r, std::size_t c) {
+        turn_block(from.row_data(r) + c, from.row_stride, to.row_data(c) + r, to.row_stride);
+    };
+    if (from.row_stride >= to.row_stride) {
+        for (std::size_t r = 0; r < rows; r += turn_size)
+            for (std::size_t c = 0; c < cols; c += turn_size) turn(r, c);
+    } else {
         for (std::size_t c = 0; c < cols; c += turn_size)
-            turn_block(from.row_data(r) + c, from.row_stride, to.row_data(c) + r, to.row_stride);
+            for (std::size_t r = 0; r < rows; r += turn_size) turn(r, c);
+    }
     for (std::size_t r = 0; r < from.rows; ++r)
         for (std::size_t c = r < rows ? cols : 0; c < from.cols; ++c) to.row_data(c)[r] = from.row_data(r)[c];
 }

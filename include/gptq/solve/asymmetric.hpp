@@ -26,12 +26,13 @@
 
 namespace gptq {
 
+/// The defaults are the best that was measured (docs/quality.md); GPTAQ's are {.strength = 0.25, .causal = true}.
 struct asymmetric_options {
     /// α: 0 leaves the weights as they are, 1 is the best for the calibration tokens. Less guards against following
     /// these too closely.
-    double strength = 0.25;
+    double strength = 0.5;
     /// Make up for a column's deviation with the columns that are taken after it, as GPTAQ does, not with all of them.
-    bool causal = true;
+    bool causal = false;
 
     /// @throws option_error  strength is not in 0 … 1
     void check() const {
@@ -77,7 +78,7 @@ template <real T, executor E = threads>
     options.check();
     const std::size_t n = f.in_features();
     detail::expect_equal("asymmetric_correction", "features of the deviation", n, deviation.in_features());
-    matrix<T> c = std::move(deviation).take_matrix();
+    matrix<T> c = std::move(deviation).take_matrix(run);
     const auto rows = view_of(c);
     for (std::size_t r = 0; r < n; ++r)
         if (!impl::all_finite(rows.row_data(r), n))
@@ -100,7 +101,7 @@ template <real T, executor E = threads>
             std::ranges::fill(tile.row(r).subspan(place[first + r]), T{0});
         blas::trsm_right(tile.rows, n, f.lower.data(), n, tile.data, n);
         for (std::size_t r = 0; r < tile.rows; ++r) {
-            for (T& element : tile.row(r)) element *= static_cast<T>(options.strength);
+            for (T& element : tile.row(r)) element *= static_cast<T>(options.strength / f.unit);
             impl::scatter<T>(columns, tile.row(r), spare);
         }
     });

@@ -17,8 +17,8 @@ namespace gptq {
 struct solve_report {
     std::size_t out_features = 0;
     std::size_t in_features = 0;
-    double loss = 0;         ///< tr(E·H·Eᵀ), E = W - Ŵ; with diagonal_only, of H's diagonal alone
-    double damped_loss = 0;  ///< the same with what was added to H's diagonal: what the solver minimised
+    double loss = 0;         ///< tr(E·H·Eᵀ), E = W - Ŵ
+    double damped_loss = 0;  ///< of what was factored, H with damping or its diagonal: what the solver minimised
 
     std::optional<double> relative_error;  ///< ‖E·X‖²/‖W·X‖², on request
     std::optional<double> nearest_loss;    ///< `loss` of rounding to nearest on the same grid and groups, on request

@@ -95,6 +95,10 @@ public:
         if (options_.compare_nearest) report_.nearest = loss_of_nearest();
         watch.lap(report_.measure_seconds);
         schedule::for_each_piece({0, n_}, plan_.panel_size, [&](step_range panel) { solve_panel(panel); });
+        if (f_.diagonal_only) {
+            const std::vector<double> losses = losses_by_hessian(tile);
+            for (std::size_t r = 0; r < tile.rows; ++r) report_.rows[r].added = report_.rows[r].damped - losses[r];
+        }
         return std::move(report_);
     }
 
@@ -285,6 +289,13 @@ private:
         return c;
     }
 
+    /// products[rows, width] ← beta·products + alpha·E·M.
+    void multiply(matrix_view<T> e, const T* m, std::size_t m_pitch, std::size_t width, T alpha, T beta) {
+        products_.resize(std::max(products_.size(), e.rows * width));
+        blas::gemm(blas::plain, blas::plain, e.rows, width, e.cols, alpha, e.data,
+                   static_cast<std::size_t>(e.row_stride), m, m_pitch, beta, products_.data(), width);
+    }
+
     /// tr(E·H·Eᵀ) of rows in the factor's order, as ‖E·L‖².
     [[nodiscard]] split_loss loss_of(matrix_view<T> e) {
         split_loss loss;
@@ -293,22 +304,43 @@ private:
             copy_triangle(p, width);
             for (std::size_t i = 0; i < width; ++i)
                 std::fill_n(triangle_.data() + i * width + i + 1, width - i - 1, T{0});
-            products_.resize(std::max(products_.size(), e.rows * width));
-            const auto stride = static_cast<std::size_t>(e.row_stride);
-            blas::gemm(blas::plain, blas::plain, e.rows, width, width, T{1}, e.data + p, stride, triangle_.data(),
-                       width, T{0}, products_.data(), width);
+            multiply(e.block(0, p, e.rows, width), triangle_.data(), width, width, T{1}, T{0});
             if (steps.begin > 0)
-                blas::gemm(blas::plain, blas::plain, e.rows, width, steps.begin, T{1}, e.data + p + width, stride,
-                           lower(p + width, p), n_, T{1}, products_.data(), width);
+                multiply(e.block(0, p + width, e.rows, steps.begin), lower(p + width, p), n_, width, T{1}, T{1});
             for (std::size_t i = 0; i < e.rows * width; ++i)
                 loss.damped += static_cast<double>(products_[i]) * static_cast<double>(products_[i]);
         });
+        if (f_.diagonal_only) {
+            loss.added = loss.damped;
+            for (const double of_row : losses_by_hessian(e)) loss.added -= of_row;
+            return loss;
+        }
         for (std::size_t r = 0; r < e.rows; ++r)
             for (std::size_t p = 0; p < n_; ++p) {
                 const auto x = static_cast<double>(e(r, p));
                 loss.added += x * x * static_cast<double>(f_.added[p]);
             }
         return loss;
+    }
+
+    /// e·H·eᵀ of every row, from H in the factor's upper triangle: where the diagonal alone was factored, L does not
+    /// tell.
+    [[nodiscard]] std::vector<double> losses_by_hessian(matrix_view<T> e) {
+        std::vector<double> losses(e.rows);
+        schedule::for_each_piece({0, n_}, schedule::widest_panel, [&](step_range steps) {
+            const std::size_t p = place(steps), width = steps.size();
+            triangle_.assign(width * width, T{0});
+            for (std::size_t i = 0; i < width; ++i) {
+                triangle_[i * width + i] = f_.diagonal[p + i];
+                for (std::size_t c = i + 1; c < width; ++c) triangle_[i * width + c] = 2 * *lower(p + i, p + c);
+            }
+            multiply(e.block(0, p, e.rows, width), triangle_.data(), width, width, T{1}, T{0});
+            if (p > 0) multiply(e.block(0, 0, e.rows, p), lower(0, p), n_, width, T{2}, T{1});
+            for (std::size_t r = 0; r < e.rows; ++r)
+                for (std::size_t c = 0; c < width; ++c)
+                    losses[r] += static_cast<double>(products_[r * width + c]) * static_cast<double>(e(r, p + c));
+        });
+        return losses;
     }
 
     /// The loss of rounding the tile's weights to the nearest values of the same grid, in the same groups.

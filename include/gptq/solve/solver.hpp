@@ -118,15 +118,17 @@ struct solve_workspace {
 };
 
 /// Adds the tiles' figures up, in their order.
-inline void add_up(solve_report& report, const std::vector<tile_report>& tiles, const solve_options& options) {
+/// @param unit  of their losses
+inline void add_up(solve_report& report, const std::vector<tile_report>& tiles, const solve_options& options,
+                   double unit) {
     split_loss loss, nearest, output;
     std::vector<double> groups(tiles.front().groups.size());
     for (const tile_report& tile : tiles) {
         for (const split_loss& row : tile.rows) {
             loss += row;
-            if (options.losses_by_part) report.row_losses.push_back(row.undamped());
+            if (options.losses_by_part) report.row_losses.push_back(unit * row.undamped());
         }
-        for (std::size_t k = 0; k < groups.size(); ++k) groups[k] += tile.groups[k];
+        for (std::size_t k = 0; k < groups.size(); ++k) groups[k] += unit * tile.groups[k];
         nearest += tile.nearest;
         output += tile.output;
         if (report.clipped) *report.clipped += tile.clipped;
@@ -136,11 +138,12 @@ inline void add_up(solve_report& report, const std::vector<tile_report>& tiles, 
         report.recursion_seconds += tile.recursion_seconds;
         report.measure_seconds += tile.measure_seconds;
     }
-    report.loss = loss.undamped();
-    report.damped_loss = loss.damped;
+    report.loss = unit * loss.undamped();
+    report.damped_loss = unit * loss.damped;
     if (options.losses_by_part) report.group_losses = std::move(groups);
-    if (options.compare_nearest) report.nearest_loss = nearest.undamped();
-    if (options.relative_error) report.relative_error = output.undamped() > 0 ? report.loss / output.undamped() : 0.0;
+    if (options.compare_nearest) report.nearest_loss = unit * nearest.undamped();
+    if (options.relative_error)
+        report.relative_error = output.undamped() > 0 ? loss.undamped() / output.undamped() : 0.0;
 }
 
 template <class T>
@@ -189,7 +192,7 @@ template <class T, class S, grid G, executor E>
     if constexpr (requires(T v, typename G::parameters p) { grid.clips(v, p); }) result.report.clipped = 0;
     result.report.out_features = weights.rows;
     tell_of_factor(result.report, f);
-    add_up(result.report, tiles, options);
+    add_up(result.report, tiles, options, f.unit);
     watch.lap(result.report.seconds);
     return result;
 }
