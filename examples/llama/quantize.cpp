@@ -91,7 +91,7 @@ public:
           pool_(pool),
           done_(done),
           quantized_{source.shape, pool, embedded(source, options, calibration)} {
-        if (options.asymmetric.strength > 0) float_.emplace(quantized_);
+        if (options.how == method::gptq && options.asymmetric.strength > 0) float_.emplace(quantized_);
     }
 
     void run(std::size_t index) {
