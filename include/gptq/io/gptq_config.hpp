@@ -215,17 +215,26 @@ inline std::optional<config_source> find_config_source(const std::filesystem::pa
     return object;
 }
 
+namespace impl {
+
+/// Puts a configuration into a folder's config.json. Nothing else in it changes but the order of its keys.
+/// @throws file_error, format_error  the file is absent, or holds no object
+inline void put_quantization_config(const std::filesystem::path& folder, const json& value) {
+    const auto path = folder / "config.json";
+    auto root = parse_json(mapped_file(path).text(), path.string());
+    if (!root.is_object()) fail_value(path.string(), "the config", root, "an object");
+    root["quantization_config"] = value;
+    write_file_atomically(path, root.dump(2) + "\n");
+}
+
+}  // namespace impl
+
 /// Writes the configuration to both places where loaders look: quantize_config.json, and the quantization_config of
-/// the folder's config.json, where there is one. Nothing else in that file changes but the order of its keys.
+/// the folder's config.json, where there is one.
 inline void write_gptq_config(const std::filesystem::path& folder, const gptq_config& config) {
     const nlohmann::json value = to_json(config);
     write_file_atomically(folder / "quantize_config.json", value.dump(2) + "\n");
-    const auto path = folder / "config.json";
-    if (!impl::is_present(path)) return;
-    auto root = impl::parse_json(mapped_file(path).text(), path.string());
-    if (!root.is_object()) impl::fail_value(path.string(), "the config", root, "an object");
-    root["quantization_config"] = value;
-    write_file_atomically(path, root.dump(2) + "\n");
+    if (impl::is_present(folder / "config.json")) impl::put_quantization_config(folder, value);
 }
 
 }  // namespace gptq::io

@@ -145,6 +145,16 @@ inline void undo_borrows(packed_linear& p, const gptq_config& config) {
     p.zeros = zero_format::v2;
 }
 
+/// Refuses a layer for its values: its sizes are right by now, and those of scales are all that can be wrong.
+template <class Layer>
+void expect_consistent(const Layer& layer, const tensor_ref& scales) {
+    try {
+        check(layer);
+    } catch (const error& e) {
+        gptq::detail::fail<format_error>(describe(scales), ": ", e.what());
+    }
+}
+
 inline packed_linear load_module(const module_tensors& t, const gptq_config& config) {
     check(config);
     packed_linear p = sized_for(t, config);
@@ -154,11 +164,7 @@ inline packed_linear load_module(const module_tensors& t, const gptq_config& con
     p.g_idx = t.g_idx ? read_g_idx(*t.g_idx, p.groups) : derived_g_idx(t, p, config);
     if (t.bias) p.bias = to_floats(*t.bias);
     undo_borrows(p, config);
-    try {
-        gptq::check(p);  // of which all but the values of the scales is known by now
-    } catch (const error& e) {
-        gptq::detail::fail<format_error>(describe(t.scales), ": ", e.what());
-    }
+    expect_consistent(p, t.scales);
     return p;
 }
 

@@ -24,6 +24,22 @@ std::vector<std::byte> bytes_of(const std::vector<T>& values) {
     return {bytes.begin(), bytes.end()};
 }
 
+/// Refuses to round a scale: what a file holds is what the solver compensated for.
+inline void expect_stored_exactly(std::string_view module, std::span<const float> scales, scale_type type) {
+    for (const float scale : scales)
+        if (!gptq::impl::holds(type, scale))
+            gptq::detail::fail<numeric_error>(module, ": a scale of ", scale, " is not a value of ",
+                                              name(dtype_of(type)));
+}
+
+/// Groups of a layer in a format that needs all to be of one size.
+inline std::size_t whole_groups(std::string_view module, std::size_t in_features, std::ptrdiff_t group_size) {
+    if (group_size != per_row && in_features % static_cast<std::size_t>(group_size) != 0)
+        gptq::detail::fail<option_error>(module, ": in_features is ", in_features,
+                                         ", expected a multiple of the group size ", group_size);
+    return group_count(in_features, group_size);
+}
+
 /// A checkpoint has one configuration for all its layers.
 inline void expect_fits(std::string_view module, const packed_linear& p, const gptq_config& config) {
     using gptq::detail::fail;
@@ -33,9 +49,7 @@ inline void expect_fits(std::string_view module, const packed_linear& p, const g
         fail<option_error>(module, ": its zero points are packed as ", checkpoint_format(p.zeros),
                            ", expected the checkpoint's ", checkpoint_format(config.zeros));
     gptq::detail::expect_equal(module, "number of groups", group_count(p.in_features, config.group_size), p.groups);
-    for (const float scale : p.scales)
-        if (rounded_to(p.stored_scales, scale) != scale)
-            fail<numeric_error>(module, ": a scale of ", scale, " is not a value of ", name(dtype_of(p.stored_scales)));
+    expect_stored_exactly(module, p.scales, p.stored_scales);
 }
 
 }  // namespace impl
@@ -64,6 +78,18 @@ struct stored_tensor {
     std::vector<std::byte> bytes;
 };
 
+namespace impl {
+
+/// What was declared, filled in order. Contents beyond the last declaration belong to tensors that a layer lacks.
+inline std::vector<stored_tensor> filled(std::vector<tensor_declaration> declared,
+                                         std::span<std::vector<std::byte>> contents) {
+    std::vector<stored_tensor> tensors;
+    for (auto& declaration : declared) tensors.push_back({std::move(declaration), std::move(contents[tensors.size()])});
+    return tensors;
+}
+
+}  // namespace impl
+
 /// The tensors of a layer: those that declare_gptq announced, in the same order. A bias is
 /// rounded to the type of the scales.
 /// @param config  of the checkpoint that the layer goes into
@@ -74,14 +100,11 @@ struct stored_tensor {
                                                              const gptq_config& config) {
     gptq::check(p);
     impl::expect_fits(module, p, config);
-    std::vector<std::vector<std::byte>> contents = {impl::bytes_of(p.qweight), impl::bytes_of(p.qzeros),
-                                                    to_bytes(p.scales, p.stored_scales), impl::bytes_of(p.g_idx),
-                                                    to_bytes(p.bias, p.stored_scales)};
-    std::vector<stored_tensor> tensors;
-    for (auto& declaration :
-         declare_gptq(module, p.out_features, p.in_features, config, p.stored_scales, !p.bias.empty()))
-        tensors.push_back({std::move(declaration), std::move(contents[tensors.size()])});
-    return tensors;
+    std::vector<std::byte> contents[] = {impl::bytes_of(p.qweight), impl::bytes_of(p.qzeros),
+                                         to_bytes(p.scales, p.stored_scales), impl::bytes_of(p.g_idx),
+                                         to_bytes(p.bias, p.stored_scales)};
+    return impl::filled(declare_gptq(module, p.out_features, p.in_features, config, p.stored_scales, !p.bias.empty()),
+                        contents);
 }
 
 }  // namespace gptq::io

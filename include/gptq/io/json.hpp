@@ -75,6 +75,14 @@ private:
     return value.get_ref<const std::string&>();
 }
 
+[[nodiscard]] inline std::vector<std::string> as_strings(const json& value, std::string_view where,
+                                                         std::string_view what) {
+    if (!value.is_array()) fail_value(where, what, value, "an array of strings");
+    std::vector<std::string> strings;
+    for (const json& one : value) strings.push_back(as_string(one, where, what));
+    return strings;
+}
+
 [[nodiscard]] inline bool as_bool(const json& value, std::string_view where, std::string_view what) {
     if (!value.is_boolean()) fail_value(where, what, value, "true or false");
     return value.get<bool>();

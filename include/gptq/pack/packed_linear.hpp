@@ -10,15 +10,20 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include <gptq/core/error.hpp>
+#include <gptq/core/view.hpp>
 #include <gptq/grid/quantized.hpp>
 #include <gptq/grid/uniform_grid.hpp>
 #include <gptq/pack/bits.hpp>
+#include <gptq/pack/columns.hpp>
+#include <gptq/pack/parameters.hpp>
+#include <gptq/pack/stream.hpp>
 
 namespace gptq {
 
@@ -74,6 +79,7 @@ inline namespace GPTQ_ISA {
 
 /// Refuses a layer whose sizes disagree or whose g_idx points at no group: what kernels and accessors rely on.
 /// @throws shape_error, option_error, numeric_error  (a scale that is not finite)
+/// @cost   one pass over scales and g_idx; codes and zero points can be anything
 inline void check(const packed_linear& p) {
     using detail::expect_equal;
     if (p.bits != 2 && p.bits != 3 && p.bits != 4 && p.bits != 8)
@@ -81,38 +87,49 @@ inline void check(const packed_linear& p) {
     if (p.out_features == 0 || p.in_features == 0 || p.groups == 0)
         detail::fail<shape_error>("packed_linear: ", p.out_features, " x ", p.in_features, " in ", p.groups,
                                   " groups is empty");
-    expect_equal("packed_linear", "size of qweight", words_for(p.in_features, p.bits) * p.out_features,
-                 p.qweight.size());
-    expect_equal("packed_linear", "size of qzeros", p.groups * words_for(p.out_features, p.bits), p.qzeros.size());
-    expect_equal("packed_linear", "size of scales", p.groups * p.out_features, p.scales.size());
     expect_equal("packed_linear", "size of g_idx", p.in_features, p.g_idx.size());
+    impl::expect_matrix("packed_linear", "size of scales", p.groups, p.out_features, p.scales.size());
+    impl::expect_matrix("packed_linear", "size of qweight", words_for(p.in_features, p.bits), p.out_features,
+                        p.qweight.size());
+    impl::expect_matrix("packed_linear", "size of qzeros", p.groups, words_for(p.out_features, p.bits),
+                        p.qzeros.size());
     if (!p.bias.empty()) expect_equal("packed_linear", "size of bias", p.out_features, p.bias.size());
-    for (std::size_t i = 0; i < p.in_features; ++i)
-        if (p.g_idx[i] < 0 || static_cast<std::size_t>(p.g_idx[i]) >= p.groups)
-            detail::fail<shape_error>("packed_linear: g_idx[", i, "] is ", p.g_idx[i], ", expected 0 … ", p.groups - 1);
-    for (std::size_t s = 0; s < p.scales.size(); ++s)
-        if (!std::isfinite(p.scales[s]))
-            detail::fail<numeric_error>("packed_linear: scale of group ", s / p.out_features, ", output ",
-                                        s % p.out_features, " is not finite");
+    impl::check_g_idx("packed_linear", p.g_idx, p.groups);
+    impl::check_scales("packed_linear", view_of(p.scales.data(), p.groups, p.out_features));
 }
 
 namespace impl {
 
-/// A `quantized` that somebody made by hand may be anything.
-inline void expect_packable(const quantized<uniform_grid>& q) {
-    using detail::expect_equal;
-    using detail::fail;
-    q.grid.check();
-    expect_equal("pack", "number of codes", q.out_features * q.in_features, q.codes.size());
-    expect_equal("pack", "number of scales", q.out_features * q.groups(), q.parameters.size());
-    for (const std::uint8_t code : q.codes)
-        if (code > q.grid.maxq()) fail<option_error>("pack: a code is ", int{code}, ", expected 0 … ", q.grid.maxq());
-    for (const affine a : q.parameters) {
-        if (!(a.zero >= 0 && a.zero <= static_cast<float>(q.grid.maxq())) || a.zero != std::rint(a.zero))
-            fail<option_error>("pack: a zero point is ", a.zero, ", expected a whole number 0 … ", q.grid.maxq());
-        if (rounded_to(q.grid.scales, a.scale) != a.scale)
-            fail<option_error>("pack: a scale of ", a.scale, " is not a value of the type that scales are stored in");
-    }
+/// How much less than a zero point its field is.
+[[nodiscard]] constexpr unsigned less_than_zero_point(zero_format format) noexcept {
+    return format == zero_format::v1 ? 1 : 0;
+}
+
+/// The true zero points [groups, out].
+[[nodiscard]] inline std::vector<std::uint8_t> zeros_of(const packed_linear& p) {
+    return unpack_zeros(p.qzeros, p.out_features, p.bits, less_than_zero_point(p.zeros));
+}
+
+/// Puts true zero points [groups, out] into a layer, in its format.
+/// @throws option_error  the format cannot hold one of them
+inline void put_zeros(std::span<const std::uint8_t> zeros, packed_linear& p) {
+    if (p.zeros == zero_format::v1)
+        if (const std::size_t i = find_wrong(zeros, [](std::uint8_t z) { return z == 0; }); i < zeros.size())
+            detail::fail<option_error>("pack: the zero point of output ", i % p.out_features, ", group ",
+                                       i / p.out_features,
+                                       " is 0, which GPTQ v1 cannot store; pack as zero_format::v2");
+    p.qzeros = pack_zeros(zeros, p.out_features, p.bits, less_than_zero_point(p.zeros));
+}
+
+/// The format of the widest reach that can hold these zero points.
+[[nodiscard]] inline zero_format format_for(std::span<const std::uint8_t> zeros) {
+    const bool has_zero = find_wrong(zeros, [](std::uint8_t z) { return z == 0; }) < zeros.size();
+    return has_zero ? zero_format::v2 : zero_format::v1;
+}
+
+[[nodiscard]] inline bool all_in_the_middle(std::span<const std::uint8_t> zeros, unsigned bits) {
+    const unsigned middle = 1U << (bits - 1);
+    return find_wrong(zeros, [middle](std::uint8_t z) { return z != middle; }) == zeros.size();
 }
 
 }  // namespace impl
@@ -122,8 +139,9 @@ inline void expect_packable(const quantized<uniform_grid>& q) {
 /// @throws option_error  bits without a GPTQ layout (5, 6, 7); a zero point 0 in v1; codes, zero
 ///                       points or scales that the grid does not have
 /// @throws shape_error   sizes of `q` disagree
+/// @cost   two passes over the codes
 [[nodiscard]] inline packed_linear pack(const quantized<uniform_grid>& q, zero_format zeros) {
-    impl::expect_packable(q);
+    impl::check_quantized(q);
     packed_linear p;
     p.out_features = q.out_features;
     p.in_features = q.in_features;
@@ -132,24 +150,15 @@ inline void expect_packable(const quantized<uniform_grid>& q) {
     p.zeros = zeros;
     p.stored_scales = q.grid.scales;
     p.g_idx = q.g_idx;
+    auto rows = impl::group_rows_of(q);
+    p.scales = std::move(rows.scales);
+    impl::put_zeros(rows.zeros, p);
     p.qweight.resize(words_for(p.in_features, p.bits) * p.out_features);
-    p.qzeros.resize(p.groups * words_for(p.out_features, p.bits));
-    p.scales.resize(p.groups * p.out_features);
     check(p);
-    for (std::size_t o = 0; o < p.out_features; ++o)
-        for (std::size_t i = 0; i < p.in_features; ++i)
-            or_field(p.qweight.data() + o, p.out_features, i, p.bits, q.codes[o * p.in_features + i]);
-    for (std::size_t k = 0; k < p.groups; ++k)
-        for (std::size_t o = 0; o < p.out_features; ++o) {
-            const affine a = q.parameters[o * p.groups + k];
-            p.scales[k * p.out_features + o] = a.scale;
-            const auto zero = static_cast<std::uint32_t>(a.zero);
-            if (zeros == zero_format::v1 && zero == 0)
-                detail::fail<option_error>("pack: the zero point of output ", o, ", group ", k,
-                                           " is 0, which GPTQ v1 cannot store; pack as zero_format::v2");
-            or_field(p.qzeros.data() + k * words_for(p.out_features, p.bits), 1, o, p.bits,
-                     zeros == zero_format::v1 ? zero - 1 : zero);
-        }
+    impl::visit_bits(p.bits, [&](auto bits) {
+        impl::pack_columns<bits>(view_of(q.codes.data(), q.out_features, q.in_features),
+                                 view_of(p.qweight.data(), words_for(p.in_features, bits), p.out_features));
+    });
     return p;
 }
 
@@ -165,21 +174,21 @@ inline void expect_packable(const quantized<uniform_grid>& q) {
 [[nodiscard]] inline quantized<uniform_grid> unpack(const packed_linear& p, std::ptrdiff_t group_size) {
     check(p);
     detail::expect_equal("unpack", "number of groups", group_count(p.in_features, group_size), p.groups);
+    const impl::group_rows rows{p.scales, impl::zeros_of(p)};
     quantized<uniform_grid> q;
-    q.grid = {.bits = p.bits, .group_size = group_size, .scales = p.stored_scales};
+    q.grid = {.bits = p.bits,
+              .group_size = group_size,
+              .sym = impl::all_in_the_middle(rows.zeros, p.bits),
+              .scales = p.stored_scales};
     q.out_features = p.out_features;
     q.in_features = p.in_features;
     q.g_idx = p.g_idx;
+    q.parameters = impl::parameters_of(rows, p.out_features);
     q.codes.resize(p.out_features * p.in_features);
-    q.parameters.resize(p.out_features * p.groups);
-    for (std::size_t o = 0; o < p.out_features; ++o) {
-        for (std::size_t i = 0; i < p.in_features; ++i)
-            q.codes[o * p.in_features + i] = static_cast<std::uint8_t>(code_at(p, o, i));
-        for (std::size_t k = 0; k < p.groups; ++k)
-            q.parameters[o * p.groups + k] = {scale_at(p, o, k), static_cast<float>(zero_at(p, o, k))};
-    }
-    const auto middle = static_cast<float>(1U << (p.bits - 1));
-    q.grid.sym = std::ranges::all_of(q.parameters, [middle](affine a) { return a.zero == middle; });
+    impl::visit_bits(p.bits, [&](auto bits) {
+        impl::unpack_columns<bits>(view_of(p.qweight.data(), words_for(p.in_features, bits), p.out_features),
+                                   view_of(q.codes.data(), q.out_features, q.in_features));
+    });
     return q;
 }
 

@@ -1,0 +1,206 @@
+// Which programs load a GPTQ layer, and what keeps the others from it. The table holds what the loaders' sources
+// demanded in 2025 and 2026; what is not known of a loader is not held against a layer.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <gptq/core/error.hpp>
+#include <gptq/grid/scale_type.hpp>
+#include <gptq/grid/uniform_grid.hpp>
+#include <gptq/io/dtype.hpp>
+#include <gptq/io/floats.hpp>
+#include <gptq/io/gptq_config.hpp>
+#include <gptq/pack/packed_linear.hpp>
+
+namespace gptq::io {
+
+/// Group sizes that a loader takes: powers of two from `least` to `most`, or multiples of `multiple_of`.
+struct group_sizes {
+    bool whole_row = true;  ///< -1
+    std::size_t least = 1;
+    std::size_t most = SIZE_MAX;
+    std::size_t multiple_of = 0;  ///< 0: powers of two only
+    bool all_inputs = false;      ///< also the number of inputs
+    bool short_last = false;      ///< the inputs need not be a multiple
+};
+
+enum class act_order_support { any, none, static_groups_and_true_sequential };
+
+/// What a loader of GPTQ checkpoints accepts.
+struct gptq_loader {
+    std::string_view name;
+    unsigned widths;  ///< bit b stands for b bits
+    bool asymmetric = true;
+    group_sizes groups = {};
+    std::size_t in_multiple = 1;
+    std::size_t out_multiple = 1;
+    bool out_fills_words = false;  ///< a row of qzeros has no bits to spare
+    act_order_support act_order = act_order_support::any;
+    bool v2_zeros = true;
+    bool f16_only = false;
+};
+
+namespace impl {
+
+[[nodiscard]] constexpr unsigned widths(std::initializer_list<unsigned> all) noexcept {
+    unsigned set = 0;
+    for (const unsigned width : all) set |= 1U << width;
+    return set;
+}
+
+inline constexpr group_sizes any_groups{.multiple_of = 1};
+inline constexpr group_sizes unknown_groups{.multiple_of = 1, .short_last = true};
+inline constexpr group_sizes marlin_groups{.least = 32, .most = 128};
+
+}  // namespace impl
+
+// clang-format off
+/// Mixtures of experts have demands of their own on hidden and intermediate sizes, which are not in here.
+inline constexpr gptq_loader gptq_loaders[] = {
+    {.name = "vLLM (Marlin)", .widths = impl::widths({4, 8}), .asymmetric = false, .groups = impl::marlin_groups,
+     .in_multiple = 128, .out_multiple = 64},
+    {.name = "vLLM (gptq)", .widths = impl::widths({2, 3, 4, 8}), .groups = impl::any_groups, .out_fills_words = true,
+     .f16_only = true},
+    {.name = "vLLM (CPU)", .widths = impl::widths({4}), .groups = {.multiple_of = 2}, .in_multiple = 32, .out_multiple = 32},
+    {.name = "SGLang (Marlin)", .widths = impl::widths({4, 8}), .asymmetric = false, .groups = impl::marlin_groups,
+     .in_multiple = 128, .out_multiple = 64},
+    {.name = "SGLang (gptq)", .widths = impl::widths({2, 3, 4, 8}), .groups = impl::any_groups, .out_fills_words = true},
+    {.name = "SGLang (CPU)", .widths = impl::widths({4}), .groups = impl::unknown_groups,
+     .act_order = act_order_support::static_groups_and_true_sequential, .v2_zeros = false},
+    {.name = "TGI (Marlin)", .widths = impl::widths({4, 8}), .asymmetric = false, .groups = impl::marlin_groups, .v2_zeros = false},
+    {.name = "TGI (ExLlama)", .widths = impl::widths({4}), .groups = impl::any_groups,
+     .act_order = act_order_support::none, .v2_zeros = false},
+    {.name = "TGI (Triton)", .widths = impl::widths({2, 4, 8}), .groups = impl::any_groups, .v2_zeros = false},
+    {.name = "ExLlamaV2", .widths = impl::widths({4}), .in_multiple = 32, .out_multiple = 32},
+    {.name = "GPTQModel (torch)", .widths = impl::widths({2, 3, 4, 5, 6, 7, 8}),
+     .groups = {.least = 16, .most = 1024, .all_inputs = true, .short_last = true}},
+    {.name = "GPTQModel (Marlin)", .widths = impl::widths({4, 8}), .asymmetric = false, .groups = impl::marlin_groups,
+     .out_multiple = 64},
+    {.name = "GPTQModel (Machete)", .widths = impl::widths({4, 8}), .groups = {.least = 64, .most = 128},
+     .in_multiple = 64, .out_multiple = 128},
+    {.name = "GPTQModel (Triton)", .widths = impl::widths({2, 4, 8}), .groups = {.least = 16, .most = 1024},
+     .in_multiple = 32, .out_multiple = 32},
+    {.name = "GPTQModel (CPU, int4)", .widths = impl::widths({4}), .groups = {.whole_row = false, .least = 16, .most = 128}},
+    {.name = "GPTQModel (CPU, int8)", .widths = impl::widths({2, 4, 8}), .groups = {.least = 16, .most = 128}},
+    {.name = "AutoGPTQ (Marlin file)", .widths = impl::widths({4}), .asymmetric = false, .groups = {.least = 128, .most = 128},
+     .in_multiple = 128, .out_multiple = 256, .act_order = act_order_support::none},
+    {.name = "TensorRT-LLM", .widths = impl::widths({4}), .groups = impl::unknown_groups,
+     .act_order = act_order_support::none, .v2_zeros = false},
+    {.name = "llama.cpp (converter)", .widths = impl::widths({2, 4, 8}), .groups = impl::unknown_groups, .out_fills_words = true},
+};
+// clang-format on
+
+/// A layer as loaders see it.
+struct layer_facts {
+    std::size_t out_features = 0;
+    std::size_t in_features = 0;
+    gptq_config config;  ///< of its checkpoint
+    scale_type scales = scale_type::f16;
+};
+
+/// Why a loader does not take a layer: all that it minds, in one sentence each.
+struct refusal {
+    std::string_view loader;
+    std::vector<std::string> reasons;
+};
+
+namespace impl {
+
+/// "2, 3, 4 or 8"
+[[nodiscard]] inline std::string either(const std::vector<std::string>& words) {
+    std::string out;
+    for (std::size_t i = 0; i < words.size(); ++i)
+        out += (i == 0 ? "" : i + 1 == words.size() ? " or " : ", ") + words[i];
+    return out;
+}
+
+[[nodiscard]] inline std::string widths_text(unsigned widths) {
+    std::vector<std::string> all;
+    for (unsigned width = 2; width <= 8; ++width)
+        if ((widths >> width & 1U) != 0) all.push_back(std::to_string(width));
+    return either(all);
+}
+
+[[nodiscard]] inline std::string sizes_text(const group_sizes& groups) {
+    std::vector<std::string> all;
+    if (groups.whole_row) all.emplace_back("-1");
+    if (groups.multiple_of != 0) {
+        all.push_back("a multiple of " + std::to_string(groups.multiple_of));
+    } else if (groups.most == SIZE_MAX) {
+        all.emplace_back("a power of two");
+    } else {
+        for (std::size_t size = groups.least; size <= groups.most; size *= 2) all.push_back(std::to_string(size));
+    }
+    if (groups.all_inputs) all.emplace_back("all inputs");
+    return either(all);
+}
+
+[[nodiscard]] constexpr bool takes(const group_sizes& groups, const layer_facts& layer) noexcept {
+    if (layer.config.group_size == per_row) return groups.whole_row;
+    const auto size = static_cast<std::size_t>(layer.config.group_size);
+    if (groups.all_inputs && size == layer.in_features) return true;
+    if (groups.multiple_of != 0) return size % groups.multiple_of == 0;
+    return std::has_single_bit(size) && size >= groups.least && size <= groups.most;
+}
+
+[[nodiscard]] inline bool takes(act_order_support support, const gptq_config& config) noexcept {
+    switch (support) {
+        case act_order_support::any: return true;
+        case act_order_support::none: return !config.desc_act;
+        case act_order_support::static_groups_and_true_sequential: break;
+    }
+    return !config.desc_act || (config.static_groups && config.true_sequential);
+}
+
+[[nodiscard]] inline std::vector<std::string> reasons_against(const layer_facts& layer, const gptq_loader& loader) {
+    using gptq::detail::text;
+    std::vector<std::string> reasons;
+    const auto demand = [&reasons](bool met, const auto&... parts) {
+        if (!met) reasons.push_back(text(parts...));
+    };
+    const gptq_config& config = layer.config;
+    const auto size = config.group_size == per_row ? layer.in_features : static_cast<std::size_t>(config.group_size);
+    demand((loader.widths >> config.bits & 1U) != 0, "bits is ", config.bits, ", expected ",
+           widths_text(loader.widths));
+    demand(config.sym || loader.asymmetric, "the grid is asymmetric, expected a symmetric one");
+    demand(takes(loader.groups, layer), "group_size is ", config.group_size, ", expected ", sizes_text(loader.groups));
+    demand(loader.groups.short_last || layer.in_features % size == 0, "in_features is ", layer.in_features,
+           ", expected a multiple of the group size ", size);
+    demand(layer.in_features % loader.in_multiple == 0, "in_features is ", layer.in_features,
+           ", expected a multiple of ", loader.in_multiple);
+    demand(layer.out_features % loader.out_multiple == 0, "out_features is ", layer.out_features,
+           ", expected a multiple of ", loader.out_multiple);
+    const unsigned in_words = config.bits == 3 ? 32 : 32 / config.bits;
+    demand(!loader.out_fills_words || layer.out_features % in_words == 0, "out_features is ", layer.out_features,
+           ", expected a multiple of ", in_words, ", which fill words of zero points");
+    demand(takes(loader.act_order, config),
+           loader.act_order == act_order_support::none
+               ? "desc_act is set, expected no act-order"
+               : "desc_act is set, expected static_groups and true_sequential with it");
+    demand(loader.v2_zeros || config.zeros == zero_format::v1, "zero points are stored as gptq_v2, expected gptq");
+    demand(!loader.f16_only || layer.scales == scale_type::f16, "scales are ", name(dtype_of(layer.scales)),
+           ", expected F16, the only type that it computes in");
+    return reasons;
+}
+
+}  // namespace impl
+
+/// The loaders that do not take a layer, and why.
+/// @throws option_error  bits or group_size that no GPTQ checkpoint has
+[[nodiscard]] inline std::vector<refusal> refusals(const layer_facts& layer) {
+    check(layer.config);
+    std::vector<refusal> all;
+    for (const gptq_loader& loader : gptq_loaders)
+        if (auto reasons = impl::reasons_against(layer, loader); !reasons.empty())
+            all.push_back({loader.name, std::move(reasons)});
+    return all;
+}
+
+}  // namespace gptq::io

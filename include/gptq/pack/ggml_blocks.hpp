@@ -1,0 +1,166 @@
+// llama.cpp's blocks of 32 weights: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0. Codes and scales ↔ bytes, exactly.
+// A block knows nothing of layers; ggml_convert.hpp makes blocks of layers. Blocks of 256 are in ggml_k_blocks.hpp.
+//
+//     d [m] [fifth bits] codes        d, m: f16.  w = d·(code - zero), or d·code + m where the type stores m
+//
+// Byte j of 4-bit codes holds code j in its low half and code j + 16 in its high half; a fifth bit of code j is bit j
+// of a word before them. Every product of d and a whole number is exact in float, and m is added last: the floats are
+// those of llama.cpp, whether or not the compiler contracts a multiplication and an addition into one.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+#include <gptq/core/config.hpp>
+#include <gptq/core/half.hpp>
+#include <gptq/core/transpose.hpp>
+#include <gptq/pack/ggml_type.hpp>
+
+namespace gptq {
+
+/// A type of block with 32 codes of 4, 5 or 8 bits: its sizes, and where its fields begin.
+template <ggml_type Type, unsigned Bits, bool HasMin>
+struct code_block {
+    static constexpr ggml_type type = Type;
+    static constexpr unsigned bits = Bits;
+    static constexpr bool has_min = HasMin;                          ///< stores m
+    static constexpr unsigned zero = HasMin ? 0 : 1U << (Bits - 1);  ///< the code that stands for m, or 0
+    static constexpr std::size_t elements = 32;
+
+    static constexpr std::size_t fifth_bits_offset = HasMin ? 4 : 2;
+    static constexpr std::size_t codes_offset = fifth_bits_offset + (Bits == 5 ? 4 : 0);
+    static constexpr std::size_t bytes = codes_offset + (Bits == 8 ? 32 : 16);
+    static_assert(elements == traits(Type).elements && bytes == traits(Type).bytes);
+};
+
+using q4_0_block = code_block<ggml_type::q4_0, 4, false>;
+using q4_1_block = code_block<ggml_type::q4_1, 4, true>;
+using q5_0_block = code_block<ggml_type::q5_0, 5, false>;
+using q5_1_block = code_block<ggml_type::q5_1, 5, true>;
+using q8_0_block = code_block<ggml_type::q8_0, 8, false>;
+
+/// The codes of a block: 0 … 2^bits - 1, in the order of the weights.
+using ggml_codes = std::array<std::uint8_t, 32>;
+
+/// What a block stores beside its codes. Types without m ignore it, and leave it 0.
+struct ggml_scale {
+    f16 d;
+    f16 m;
+};
+
+inline namespace GPTQ_ISA {
+
+namespace impl {
+
+/// A field of a block, wherever it lies.
+template <class T>
+[[nodiscard]] T load_as(const void* bytes) noexcept {
+    T value;
+    std::memcpy(&value, bytes, sizeof value);
+    return value;
+}
+
+template <class T>
+void store_as(void* bytes, const T& value) noexcept {
+    std::memcpy(bytes, &value, sizeof value);
+}
+
+/// Bytes in vector registers. Loops over 16 of them, compilers unroll first and then fail to vectorize.
+template <std::size_t Count>
+using octets = typename vector_of<std::uint8_t, Count>::type;
+
+using nibbles = std::array<std::uint8_t, 16>;
+
+[[nodiscard]] inline nibbles pack_nibbles(const ggml_codes& codes) noexcept {
+    const auto halves = std::bit_cast<std::array<octets<16>, 2>>(codes);
+    return std::bit_cast<nibbles>((halves[0] & 0x0F) | halves[1] << 4);
+}
+
+inline void unpack_nibbles(const nibbles& packed, std::span<std::uint8_t, 32> codes) noexcept {
+    const auto bytes = std::bit_cast<octets<16>>(packed);
+    store_as<octets<16>>(codes.data(), bytes & 0x0F);
+    store_as<octets<16>>(codes.data() + 16, bytes >> 4);
+}
+
+/// The whole numbers code - zero.
+[[nodiscard]] inline std::array<float, 16> levels(octets<16> codes, unsigned zero) noexcept {
+    using ints = vector_of<int, 16>::type;
+    using floats = vector_of<float, 16>::type;
+    return std::bit_cast<std::array<float, 16>>(
+        __builtin_convertvector(__builtin_convertvector(codes, ints) - static_cast<int>(zero), floats));
+}
+
+/// Bit 4 of eight codes at a time: the multiplication brings each to its place in the highest byte.
+[[nodiscard]] inline std::uint32_t collect_fifth_bits(const ggml_codes& codes) noexcept {
+    const auto eights = std::bit_cast<std::array<std::uint64_t, 4>>(codes);
+    std::uint32_t bits = 0;
+    for (unsigned i = 0; i < 4; ++i) {
+        const std::uint64_t fifth = eights[i] >> 4U & 0x0101010101010101U;
+        bits |= static_cast<std::uint32_t>(fifth * 0x0102040810204080U >> 56U) << (8 * i);
+    }
+    return bits;
+}
+
+/// The way back: each byte of bits is copied to eight codes, which keep one of them.
+inline void spread_fifth_bits(std::uint32_t bits, std::span<std::uint8_t, 32> codes) noexcept {
+    for (unsigned i = 0; i < 4; ++i) {
+        const std::uint64_t copies = (bits >> (8 * i) & 0xFFU) * 0x0101010101010101U & 0x8040201008040201U;
+        const std::uint64_t carried = copies + 0x00406070787C7E7FU;  // bit 7 of byte j: whether bit j was set
+        const std::uint64_t fifth = (carried & 0x8080808080808080U) >> 3U;
+        store_as(codes.data() + 8 * i, load_as<std::uint64_t>(codes.data() + 8 * i) | fifth);
+    }
+}
+
+/// Between codes and the signed bytes code - 128 that Q8_0 stores: the same step both ways.
+[[nodiscard]] inline ggml_codes flip_signs(ggml_codes codes) noexcept {
+    for (std::uint8_t& code : codes) code ^= 0x80U;
+    return codes;
+}
+
+}  // namespace impl
+
+/// Writes one block, Block::bytes bytes at any address.
+/// @pre  codes are below 2^Block::bits
+template <ggml_type Type, unsigned Bits, bool HasMin>
+void encode_block(code_block<Type, Bits, HasMin> block, const ggml_codes& codes, ggml_scale scale,
+                  std::byte* out) noexcept {
+    impl::store_as(out, scale.d);
+    if constexpr (HasMin) impl::store_as(out + sizeof scale.d, scale.m);
+    if constexpr (Bits == 5) impl::store_as(out + block.fifth_bits_offset, impl::collect_fifth_bits(codes));
+    if constexpr (Bits == 8)
+        impl::store_as(out + block.codes_offset, impl::flip_signs(codes));
+    else
+        impl::store_as(out + block.codes_offset, impl::pack_nibbles(codes));
+}
+
+/// Reads one block: the way back.
+template <ggml_type Type, unsigned Bits, bool HasMin>
+ggml_scale decode_block(code_block<Type, Bits, HasMin> block, const std::byte* in,
+                        std::span<std::uint8_t, 32> codes) noexcept {
+    if constexpr (Bits == 8)
+        impl::store_as(codes.data(), impl::flip_signs(impl::load_as<ggml_codes>(in + block.codes_offset)));
+    else
+        impl::unpack_nibbles(impl::load_as<impl::nibbles>(in + block.codes_offset), codes);
+    if constexpr (Bits == 5) impl::spread_fifth_bits(impl::load_as<std::uint32_t>(in + block.fifth_bits_offset), codes);
+    ggml_scale scale{impl::load_as<f16>(in), {}};
+    if constexpr (HasMin) scale.m = impl::load_as<f16>(in + sizeof scale.d);
+    return scale;
+}
+
+/// Writes the 32 weights of a block.
+template <ggml_type Type, unsigned Bits, bool HasMin>
+void dequantize_block(code_block<Type, Bits, HasMin> block, const std::byte* in, float* out) noexcept {
+    ggml_codes codes;
+    const ggml_scale scale = decode_block(block, in, codes);
+    const float d = to_float(scale.d), m = to_float(scale.m);
+    for (std::size_t half = 0; half < 32; half += 16)
+        for (const float level : impl::levels(impl::load_as<impl::octets<16>>(codes.data() + half), block.zero))
+            *out++ = HasMin ? d * level + m : d * level;
+}
+
+}  // namespace GPTQ_ISA
+}  // namespace gptq
