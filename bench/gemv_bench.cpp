@@ -32,11 +32,12 @@ gptq::packed_linear random_layer(shape s, unsigned bits, std::size_t group_size)
     p.in_features = s.in;
     p.groups = s.in / group_size;
     p.bits = bits;
-    p.qweight.resize(gptq::words_for(s.in, bits) * s.out);
+    std::vector<std::uint32_t> qweight(gptq::words_for(s.in, bits) * s.out);
     p.qzeros.resize(p.groups * gptq::words_for(s.out, bits));
     p.scales.resize(p.groups * s.out);
     p.g_idx.resize(s.in);
-    for (auto& word : p.qweight) word = static_cast<std::uint32_t>(random());
+    for (auto& word : qweight) word = static_cast<std::uint32_t>(random());
+    p.qweight = std::move(qweight);
     for (auto& word : p.qzeros) word = static_cast<std::uint32_t>(random());
     for (auto& scale : p.scales) scale = static_cast<float>(1 + random() % 64) * 0x1p-10F;
     for (std::size_t i = 0; i < s.in; ++i) p.g_idx[i] = static_cast<std::int32_t>(i / group_size);

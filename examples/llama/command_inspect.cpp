@@ -1,14 +1,21 @@
+#include <cstdio>
 #include <iomanip>
 #include <iostream>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "commands.hpp"
+#include "inventory.hpp"
 #include "settings.hpp"
 
 namespace llama {
 namespace {
+
+std::string hex(std::uint32_t checksum) {
+    char text[9];
+    std::snprintf(text, sizeof text, "%08x", static_cast<unsigned>(checksum));
+    return text;
+}
 
 std::string shape_text(const std::vector<std::size_t>& shape) {
     std::string result;
@@ -16,48 +23,63 @@ std::string shape_text(const std::vector<std::size_t>& shape) {
     return result.empty() ? "scalar" : result;
 }
 
-std::size_t total_bytes(const model_source& source) {
-    std::size_t total = 0;
-    for (const auto& tensor : source.files.tensors()) total += tensor.bytes.size();
-    return total;
-}
-
-nlohmann::json to_json(const model_source& source) {
-    nlohmann::json tensors = nlohmann::json::array();
-    for (const auto& t : source.files.tensors())
+nlohmann::ordered_json to_json(const inventory& all) {
+    nlohmann::ordered_json tensors = nlohmann::ordered_json::array(), layers = nlohmann::ordered_json::array();
+    for (const auto& t : all.tensors)
         tensors.push_back(
-            {{"name", t.name}, {"dtype", gptq::io::name(t.type)}, {"shape", t.shape}, {"bytes", t.bytes.size()}});
-    nlohmann::json j = {{"folder", source.folder.string()},
-                        {"layers", source.shape.layers},
-                        {"hidden_size", source.shape.hidden_size},
-                        {"intermediate_size", source.shape.intermediate_size},
-                        {"heads", source.shape.heads},
-                        {"kv_heads", source.shape.kv_heads},
-                        {"vocab_size", source.shape.vocab_size},
-                        {"bytes", total_bytes(source)},
-                        {"tensors", std::move(tensors)}};
-    if (source.quantization) j["quantization"] = gptq::io::to_json(*source.quantization);
-    return j;
+            {{"name", t.name}, {"dtype", t.type}, {"shape", t.shape}, {"bytes", t.bytes}, {"crc32", hex(t.checksum)}});
+    for (const auto& l : all.layers)
+        layers.push_back({{"name", l.name},
+                          {"type", l.type},
+                          {"out_features", l.out_features},
+                          {"in_features", l.in_features},
+                          {"bits", l.bits},
+                          {"groups", l.groups},
+                          {"sym", l.sym},
+                          {"act_order", l.act_order},
+                          {"weights_crc32", hex(l.weights)}});
+    return {{"path", all.path.string()},
+            {"format", all.format},
+            {"config", nlohmann::ordered_json::parse(all.description)},
+            {"bytes", all.bytes()},
+            {"crc32", hex(all.checksum())},
+            {"layers", std::move(layers)},
+            {"tensors", std::move(tensors)}};
 }
 
-void print(const model_source& source) {
-    const config& c = source.shape;
-    std::cout << source.folder.string() << ": LLaMA, " << c.layers << " layers, hidden " << c.hidden_size
-              << ", intermediate " << c.intermediate_size << ", " << c.heads << " heads (" << c.kv_heads
-              << " key/value), vocabulary " << c.vocab_size << '\n';
-    if (source.quantization) {
-        const auto& q = *source.quantization;
-        std::cout << "GPTQ: " << q.bits << " bits, group size " << q.group_size << ", "
-                  << (q.sym ? "symmetric" : "asymmetric") << ", " << gptq::io::checkpoint_format(q.zeros)
-                  << (q.desc_act ? ", act-order" : "") << '\n';
-    } else {
-        std::cout << "not quantized\n";
-    }
-    for (const auto& t : source.files.tensors())
-        std::cout << std::left << std::setw(52) << t.name << std::setw(8) << gptq::io::name(t.type) << std::setw(14)
-                  << shape_text(t.shape) << std::right << std::setw(12) << t.bytes.size() << '\n';
-    std::cout << std::left << std::setw(74) << "total bytes" << std::right << std::setw(12) << total_bytes(source)
-              << '\n';
+void print_config(const inventory& all) {
+    const auto config = nlohmann::ordered_json::parse(all.description);
+    for (const auto& [key, value] : config.items()) std::cout << "  " << key << ": " << value.dump() << '\n';
+}
+
+int width_of_names(const inventory& all) {
+    std::size_t width = 5;
+    for (const auto& t : all.tensors) width = std::max(width, t.name.size());
+    return static_cast<int>(width) + 2;
+}
+
+void print(const inventory& all) {
+    std::cout << all.path.string() << ": " << all.format << '\n';
+    print_config(all);
+    const int width = width_of_names(all);
+    if (!all.layers.empty())
+        std::cout << '\n'
+                  << std::left << std::setw(width) << "layer" << std::setw(20) << "type" << std::setw(6) << "bits"
+                  << std::setw(14) << "out x in" << std::setw(8) << "groups"
+                  << "crc32 of weights\n";
+    for (const auto& l : all.layers)
+        std::cout << std::left << std::setw(width) << l.name << std::setw(20) << l.type << std::setw(6) << l.bits
+                  << std::setw(14) << shape_text({l.out_features, l.in_features}) << std::setw(8) << l.groups
+                  << hex(l.weights) << (l.sym ? "" : "  asymmetric") << (l.act_order ? "  act-order" : "") << '\n';
+    std::cout << '\n'
+              << std::left << std::setw(width) << "tensor" << std::setw(10) << "dtype" << std::setw(14) << "shape"
+              << std::right << std::setw(14) << "bytes"
+              << "  crc32\n";
+    for (const auto& t : all.tensors)
+        std::cout << std::left << std::setw(width) << t.name << std::setw(10) << t.type << std::setw(14)
+                  << shape_text(t.shape) << std::right << std::setw(14) << t.bytes << "  " << hex(t.checksum) << '\n';
+    std::cout << std::left << std::setw(width + 24) << "all" << std::right << std::setw(14) << all.bytes() << "  "
+              << hex(all.checksum()) << '\n';
 }
 
 }  // namespace
@@ -68,15 +90,17 @@ void add_inspect(CLI::App& app) {
         bool json = false;
     };
     auto s = std::make_shared<inspect_settings>();
-    CLI::App* command = app.add_subcommand("inspect", "What a model folder holds");
-    command->add_option("MODEL", s->source, "Hugging Face folder of a LLaMA model")->required();
+    CLI::App* command =
+        app.add_subcommand("inspect", "What a model holds: tensors, quantized layers, sizes, checksums");
+    command->add_option("MODEL", s->source, "Hugging Face folder, float or quantized; .safetensors or .gguf file")
+        ->required();
     command->add_flag("--json", s->json, "Print JSON");
     command->callback([s] {
-        const auto source = model_source::open(s->source);
+        const inventory all = take_inventory(s->source);
         if (s->json)
-            std::cout << to_json(source).dump(2) << '\n';
+            std::cout << to_json(all).dump(2) << '\n';
         else
-            print(source);
+            print(all);
     });
 }
 

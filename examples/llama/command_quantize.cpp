@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "commands.hpp"
+#include "loader_warnings.hpp"
 #include "settings.hpp"
 
 namespace llama {
@@ -53,15 +54,18 @@ void run(const quantize_settings& s) {
         std::cout << "calibrating on " << calibration.size() << " windows of " << calibration.front().size()
                   << " tokens\n";
     progress_bar bar("quantizing");
+    loader_warnings warnings;
     quantize_to_folder(source, folder, options, calibration, pool, [&](const quantized_projection& p) {
         bar.clear();
         std::cout << p.name;
         if (p.report != nullptr) std::cout << "  " << *p.report;
         std::cout << std::endl;
+        warnings.add(p.name, p.packed, checkpoint_config(options));
         bar.show(p.done, p.whole);
     });
     bar.clear();
     std::cout << "wrote " << s.out << '\n';
+    warnings.print(std::cout);
 }
 
 }  // namespace

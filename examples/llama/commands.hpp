@@ -10,5 +10,6 @@ void add_eval(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_compare(CLI::App& app);
+void add_convert(CLI::App& app);
 
 }  // namespace llama

@@ -97,25 +97,22 @@ double llama3_frequency(double frequency, const fields& scaling) {
     return (1 - blend) * frequency / factor + blend * frequency;
 }
 
-std::vector<float> inverse_frequencies(const fields& file, std::size_t head_dim) {
+/// Sets what a configuration says of the rotary embedding.
+void read_rope(const fields& file, config& c) {
     // Older files have rope_theta and rope_scaling, newer ones put both into rope_parameters; some mix the two.
     const fields scaling = file.has("rope_scaling")      ? file.object("rope_scaling")
                            : file.has("rope_parameters") ? file.object("rope_parameters")
                                                          : fields(json::object(), file.where());
-    const double theta = scaling.number("rope_theta", file.number("rope_theta", 10000));
+    c.rope_theta = scaling.number("rope_theta", file.number("rope_theta", 10000));
     const std::string kind = scaling.word("rope_type", scaling.word("type", "default").c_str());
-    std::vector<float> result;
-    for (std::size_t i = 0; i < head_dim; i += 2) {
-        double frequency = std::pow(theta, -static_cast<double>(i) / static_cast<double>(head_dim));
-        if (kind == "linear")
-            frequency /= scaling.number("factor", 1);
-        else if (kind == "llama3")
-            frequency = llama3_frequency(frequency, scaling);
-        else if (kind != "default")
-            fail<format_error>(scaling.where(), ": rope type '", kind, "', expected default, linear or llama3");
-        result.push_back(static_cast<float>(frequency));
+    if (kind != "default" && kind != "linear" && kind != "llama3")
+        fail<format_error>(scaling.where(), ": rope type '", kind, "', expected default, linear or llama3");
+    if (kind == "linear") c.rope_linear_factor = scaling.number("factor", 1);
+    for (std::size_t i = 0; i < c.head_dim; i += 2) {
+        const double frequency = std::pow(c.rope_theta, -static_cast<double>(i) / static_cast<double>(c.head_dim));
+        c.inverse_frequencies.push_back(static_cast<float>(kind == "llama3" ? llama3_frequency(frequency, scaling)
+                                                                            : frequency / c.rope_linear_factor));
     }
-    return result;
 }
 
 }  // namespace
@@ -147,7 +144,7 @@ config read_config(const std::filesystem::path& model_folder) {
         fail<format_error>(file.where(), ": head_dim is ", c.head_dim, ", expected an even number up to 65536");
     if (const auto bos = file.tokens("bos_token_id", c.vocab_size); !bos.empty()) c.bos = bos.front();
     c.ends = file.tokens("eos_token_id", c.vocab_size);
-    c.inverse_frequencies = inverse_frequencies(file, c.head_dim);
+    read_rope(file, c);
     return c;
 }
 

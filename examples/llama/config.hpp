@@ -22,6 +22,8 @@ struct config {
     bool tied_embeddings = false;            ///< the output head is the embedding
     std::optional<std::uint32_t> bos;        ///< the token that a text begins with
     std::vector<std::uint32_t> ends;         ///< tokens that end a text
+    double rope_theta = 10000;               ///< the rotary embedding's base
+    double rope_linear_factor = 1;           ///< what positions are divided by: not 1 with linear scaling alone
     std::vector<float> inverse_frequencies;  ///< [head_dim / 2] of the rotary embedding, scaling included
 
     [[nodiscard]] std::size_t query_size() const noexcept { return heads * head_dim; }

@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
     llama::add_generate(app);
     llama::add_inspect(app);
     llama::add_compare(app);
+    llama::add_convert(app);
     // All threads are the engine's own: BLAS calls run on the thread that makes them.
     const gptq::blas::single_threaded guard;
     try {

@@ -46,16 +46,15 @@ matrix load_matrix(const model_source& source, const std::string& name, std::siz
 }
 
 bool is_packed(const model_source& source, const std::string& name) {
-    return source.quantization && source.files.contains(name + ".qweight");
+    return source.quantization && gptq::io::is_quantized(source.files, name, *source.quantization);
 }
 
 /// Quantized where the files hold it quantized, else float.
 projection load_projection(const model_source& source, const std::string& name, std::size_t out, std::size_t in) {
-    if (is_packed(source, name)) {
-        const auto packed = gptq::io::load_gptq(source.files, name, *source.quantization);
-        expect_equal(name, "out_features", out, packed.out_features);
-        expect_equal(name, "in_features", in, packed.in_features);
-        return projection(packed);
+    if (const auto packed = source.load_packed(name)) {
+        expect_equal(name, "out_features", out, packed->out_features);
+        expect_equal(name, "in_features", in, packed->in_features);
+        return projection(*packed);
     }
     float_weights w{load_matrix(source, name + ".weight", out, in), {}};
     if (source.files.contains(name + ".bias")) w.bias = load_vector(source, name + ".bias", out);
@@ -69,16 +68,11 @@ void expect_projection(const model_source& source, const std::string& name, std:
     if (source.files.contains(name + ".bias")) (void)float_tensor(source, name + ".bias", {out});
 }
 
-constexpr const char* embedding_name = "model.embed_tokens.weight";
-constexpr const char* final_norm_name = "model.norm.weight";
-constexpr const char* attention_norm_name = "input_layernorm.weight";
-constexpr const char* mlp_norm_name = "post_attention_layernorm.weight";
-
 void expect_tensors(const model_source& source) {
     const config& c = source.shape;
     (void)float_tensor(source, embedding_name, {c.vocab_size, c.hidden_size});
     (void)float_tensor(source, final_norm_name, {c.hidden_size});
-    if (!c.tied_embeddings) expect_projection(source, "lm_head", c.vocab_size, c.hidden_size);
+    if (!c.tied_embeddings) expect_projection(source, head_name, c.vocab_size, c.hidden_size);
     for (std::size_t i = 0; i < c.layers; ++i) {
         const std::string prefix = layer_prefix(i);
         (void)float_tensor(source, prefix + attention_norm_name, {c.hidden_size});
@@ -96,9 +90,14 @@ model_source model_source::open(const std::filesystem::path& folder) {
         gptq::detail::fail<gptq::file_error>("'", folder.string(),
                                              "' is not a folder; expected a Hugging Face model folder");
     model_source source{folder, read_config(folder), gptq::io::model_files::open(folder),
-                        gptq::io::find_gptq_config(folder)};
+                        gptq::io::find_quantization(folder)};
     expect_tensors(source);
     return source;
+}
+
+std::optional<gptq::packed_linear> model_source::load_packed(const std::string& module) const {
+    if (!is_packed(*this, module)) return std::nullopt;
+    return gptq::io::load_quantized(files, module, *quantization);
 }
 
 matrix model_source::load_embedding() const {
@@ -120,7 +119,7 @@ std::vector<float> model_source::load_final_norm() const {
 
 std::optional<projection> model_source::load_head() const {
     if (shape.tied_embeddings) return std::nullopt;
-    return load_projection(*this, "lm_head", shape.vocab_size, shape.hidden_size);
+    return load_projection(*this, head_name, shape.vocab_size, shape.hidden_size);
 }
 
 model model::load(const model_source& source) {

@@ -1,4 +1,5 @@
-// A LLaMA model in memory and its forward pass. Weights come from a Hugging Face folder, float or GPTQ.
+// A LLaMA model in memory and its forward pass. Weights come from a Hugging Face folder, float or quantized (GPTQ, AWQ,
+// compressed-tensors).
 //
 // The parts of a layer are functions of their own, because calibration needs the inputs of every projection:
 //     x += o(attention(normed(x)));   x += down(mlp_hidden(normed(x)))
@@ -49,6 +50,13 @@ inline constexpr std::array<named_projection, 7> projections = {{
      [](const config& c) { return c.intermediate_size; }},
 }};
 
+/// The other tensors of a checkpoint, of which two are a layer's; and the head's module.
+inline constexpr const char* embedding_name = "model.embed_tokens.weight";
+inline constexpr const char* final_norm_name = "model.norm.weight";
+inline constexpr const char* attention_norm_name = "input_layernorm.weight";
+inline constexpr const char* mlp_norm_name = "post_attention_layernorm.weight";
+inline constexpr const char* head_name = "lm_head";
+
 /// "model.layers.3." and the like.
 [[nodiscard]] std::string layer_prefix(std::size_t index);
 
@@ -57,11 +65,14 @@ struct model_source {
     std::filesystem::path folder;
     config shape;
     gptq::io::model_files files;
-    std::optional<gptq::io::gptq_config> quantization;
+    std::optional<gptq::io::quantization> quantization;
 
     /// Opens a folder and checks that every tensor of the model is there, and of the right shape.
     /// @throws gptq::error  with the file that is missing or broken, or the tensor
     [[nodiscard]] static model_source open(const std::filesystem::path& folder);
+
+    /// A quantized projection as the files have it; nothing where it is float.
+    [[nodiscard]] std::optional<gptq::packed_linear> load_packed(const std::string& module) const;
 
     /// Weights, converted to float where they are not packed.
     /// @throws gptq::numeric_error  a value is not finite: names the tensor and the place

@@ -11,6 +11,8 @@
 
 #include <gptq/core/error.hpp>
 
+#include "model_folder.hpp"
+
 namespace llama {
 namespace {
 
@@ -224,22 +226,6 @@ private:
     std::size_t count_ = 0;
 };
 
-gptq::io::gptq_config checkpoint_config(const quantize_options& options) {
-    // With static groups or the group-aware order the act-order leaves no trace in the file, and loaders need not know.
-    const bool has_g_idx = options.how == method::gptq && options.order == gptq::act_order::descending &&
-                           !options.static_groups && options.grid.group_size != gptq::per_row;
-    gptq::io::gptq_config config;
-    config.bits = options.grid.bits;
-    config.group_size = options.grid.group_size;
-    config.desc_act = has_g_idx;
-    config.sym = options.grid.sym;
-    config.zeros = zero_format_for(options.grid);
-    config.static_groups = options.static_groups;
-    config.true_sequential = options.true_sequential;
-    config.damp_percent = options.damp_percent;
-    return config;
-}
-
 /// The tensors that packed projections take the place of.
 std::set<std::string> projection_tensors(const model_source& source) {
     std::set<std::string> names;
@@ -267,22 +253,23 @@ std::vector<gptq::io::tensor_declaration> declare_output(const model_source& sou
     return result;
 }
 
-/// The small files that make a folder a model: tokenizer, generation settings, licence. No weights, no other formats.
-bool belongs_to_model(const std::string& file) {
-    constexpr std::array<std::string_view, 9> beginnings = {"tokenizer",    "tok",           "special_tokens",
-                                                            "added_tokens", "generation",    "vocab",
-                                                            "merges",       "chat_template", "LICENSE"};
-    return std::ranges::any_of(beginnings, [&](std::string_view b) { return file.starts_with(b); });
-}
-
-void copy_small_files(const std::filesystem::path& from, const std::filesystem::path& to) {
-    std::filesystem::copy_file(from / "config.json", to / "config.json");
-    for (const auto& entry : std::filesystem::directory_iterator(from))
-        if (entry.is_regular_file() && belongs_to_model(entry.path().filename().string()))
-            std::filesystem::copy_file(entry.path(), to / entry.path().filename());
-}
-
 }  // namespace
+
+gptq::io::gptq_config checkpoint_config(const quantize_options& options) {
+    // With static groups or the group-aware order the act-order leaves no trace in the file, and loaders need not know.
+    const bool has_g_idx = options.how == method::gptq && options.order == gptq::act_order::descending &&
+                           !options.static_groups && options.grid.group_size != gptq::per_row;
+    gptq::io::gptq_config config;
+    config.bits = options.grid.bits;
+    config.group_size = options.grid.group_size;
+    config.desc_act = has_g_idx;
+    config.sym = options.grid.sym;
+    config.zeros = zero_format_for(options.grid);
+    config.static_groups = options.static_groups;
+    config.true_sequential = options.true_sequential;
+    config.damp_percent = options.damp_percent;
+    return config;
+}
 
 void expect_float_model(const model_source& source) {
     if (source.quantization)

@@ -40,6 +40,9 @@ struct quantized_projection {
 };
 using on_projection = std::function<void(const quantized_projection&)>;
 
+/// What the checkpoint says of itself.
+[[nodiscard]] gptq::io::gptq_config checkpoint_config(const quantize_options& options);
+
 /// @throws gptq::option_error  the model is quantized already
 void expect_float_model(const model_source& source);
 

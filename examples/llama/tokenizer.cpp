@@ -30,13 +30,8 @@ using gptq::detail::fail;
     return found;
 }
 
-[[nodiscard]] fs::path llama2c_file(const fs::path& folder) {
-    if (is_file(folder / "tokenizer.bin")) return folder / "tokenizer.bin";
-    const std::vector<fs::path> found = llama2c_files(folder);
-    if (found.size() == 1) return found.front();
-    if (found.size() > 1)
-        fail<format_error>(folder.string(), ": more than one tokenizer: ", found[0].filename().string(), " and ",
-                           found[1].filename().string(), "; expected tokenizer.json, tokenizer.bin or one tok*.bin");
+[[nodiscard]] tokenizer_model read_llama2c_folder(const fs::path& folder) {
+    if (const auto file = find_llama2c_tokenizer(folder)) return read_llama2c_tokenizer(*file);
     const std::string_view sentencepiece =
         is_file(folder / "tokenizer.model") ? " tokenizer.model (SentencePiece) is not read: tokenizer.json is needed."
                                             : "";
@@ -71,10 +66,20 @@ std::optional<char> byte_of(std::string_view piece) noexcept {
     return static_cast<char>(value);
 }
 
+std::optional<fs::path> find_llama2c_tokenizer(const fs::path& folder) {
+    if (is_file(folder / "tokenizer.bin")) return folder / "tokenizer.bin";
+    const std::vector<fs::path> found = llama2c_files(folder);
+    if (found.size() > 1)
+        fail<format_error>(folder.string(), ": more than one tokenizer: ", found[0].filename().string(), " and ",
+                           found[1].filename().string(), "; expected tokenizer.json, tokenizer.bin or one tok*.bin");
+    if (found.empty()) return std::nullopt;
+    return found.front();
+}
+
 tokenizer tokenizer::open(const fs::path& model_folder) {
     const bool has_json = is_file(model_folder / "tokenizer.json");
-    return tokenizer(std::make_shared<const tokenizer_model>(
-        has_json ? read_tokenizer_json(model_folder) : read_llama2c_tokenizer(llama2c_file(model_folder))));
+    return tokenizer(std::make_shared<const tokenizer_model>(has_json ? read_tokenizer_json(model_folder)
+                                                                      : read_llama2c_folder(model_folder)));
 }
 
 tokenizer::tokenizer(std::shared_ptr<const tokenizer_model> model) : model_(std::move(model)) {}

@@ -18,14 +18,6 @@ namespace fs = std::filesystem;
 using gptq::format_error;
 using gptq::detail::fail;
 
-[[nodiscard]] nlohmann::json parse(const fs::path& file) {
-    try {
-        return nlohmann::json::parse(read_file(file));
-    } catch (const nlohmann::json::exception& e) {
-        fail<format_error>(file.string(), ": ", e.what());
-    }
-}
-
 /// Every token as the file writes it. One string has one id, and one id one string.
 struct vocabulary {
     piece_map ids;
@@ -138,7 +130,7 @@ void read_bpe(const json_field& field, vocabulary& tokens, bpe& out) {
 
 void read_config(const fs::path& file, const vocabulary& tokens, tokenizer_model& model) {
     if (!is_file(file)) return;
-    const nlohmann::json json = parse(file);
+    const nlohmann::json json = parse_json(file);
     const json_field root(json, file.string());
     model.bos = read_role(root["bos_token"], tokens);
     model.eos = read_role(root["eos_token"], tokens);
@@ -146,8 +138,16 @@ void read_config(const fs::path& file, const vocabulary& tokens, tokenizer_model
 
 }  // namespace
 
+nlohmann::json parse_json(const fs::path& file) {
+    try {
+        return nlohmann::json::parse(read_file(file));
+    } catch (const nlohmann::json::exception& e) {
+        fail<format_error>(file.string(), ": ", e.what());
+    }
+}
+
 tokenizer_model read_tokenizer_json(const fs::path& folder) {
-    const nlohmann::json json = parse(folder / "tokenizer.json");
+    const nlohmann::json json = parse_json(folder / "tokenizer.json");
     const json_field root(json, (folder / "tokenizer.json").string());
 
     tokenizer_model model;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -12,6 +13,9 @@
 #include <nlohmann/json.hpp>
 
 namespace llama {
+
+/// @throws gptq::file_error, gptq::format_error  the file cannot be read, or is not JSON
+[[nodiscard]] nlohmann::json parse_json(const std::filesystem::path& file);
 
 class json_field {
 public:

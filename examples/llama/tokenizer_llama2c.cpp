@@ -23,11 +23,6 @@ constexpr std::uint32_t bos_id = 1, eos_id = 2, first_byte_id = 3, first_learned
 // Pieces are a word or less. The bound keeps the time to find their merges in proportion to the file.
 constexpr std::size_t longest_piece = 1024;
 
-struct scored_piece {
-    float score;
-    std::string_view text;
-};
-
 /// Walks over the file's bytes; every complaint names the file and the byte.
 class reader {
 public:
@@ -71,25 +66,7 @@ private:
 [[nodiscard]] scored_piece read_piece(reader& in) {
     const float score = std::bit_cast<float>(in.word("a score"));
     if (!std::isfinite(score)) in.refuse("a score is not finite");
-    return {score, in.take(read_length(in, "the length of a piece"), "a piece")};
-}
-
-[[nodiscard]] std::vector<scored_piece> read_pieces(std::string_view bytes, const std::string& name) {
-    reader in(bytes, name);
-    static_cast<void>(read_length(in, "the longest length"));
-    std::vector<scored_piece> pieces;
-    while (!in.at_end()) {
-        pieces.push_back(read_piece(in));
-        const std::size_t id = pieces.size() - 1;
-        if (id < first_byte_id || id >= first_learned_id) continue;
-        const auto byte = byte_of(pieces.back().text);
-        if (!byte || static_cast<unsigned char>(*byte) != id - first_byte_id)
-            in.refuse("piece ", id, " is \"", pieces.back().text, "\", expected byte ", id - first_byte_id,
-                      " as <0x..>");
-    }
-    if (pieces.size() < first_learned_id)
-        in.refuse("the file has ", pieces.size(), " pieces, expected ", first_learned_id, " at least");
-    return pieces;
+    return {score, std::string(in.take(read_length(in, "the length of a piece"), "a piece"))};
 }
 
 /// For each piece its place by falling score; pieces of one score share a place.
@@ -120,9 +97,27 @@ void add_merges(const std::vector<scored_piece>& pieces, bpe& out) {
 
 }  // namespace
 
-tokenizer_model read_llama2c_tokenizer(const std::filesystem::path& file) {
+std::vector<scored_piece> read_llama2c_pieces(const std::filesystem::path& file) {
     const std::string bytes = read_file(file);
-    const std::vector<scored_piece> pieces = read_pieces(bytes, file.string());
+    reader in(bytes, file.string());
+    static_cast<void>(read_length(in, "the longest length"));
+    std::vector<scored_piece> pieces;
+    while (!in.at_end()) {
+        pieces.push_back(read_piece(in));
+        const std::size_t id = pieces.size() - 1;
+        if (id < first_byte_id || id >= first_learned_id) continue;
+        const auto byte = byte_of(pieces.back().text);
+        if (!byte || static_cast<unsigned char>(*byte) != id - first_byte_id)
+            in.refuse("piece ", id, " is \"", pieces.back().text, "\", expected byte ", id - first_byte_id,
+                      " as <0x..>");
+    }
+    if (pieces.size() < first_learned_id)
+        in.refuse("the file has ", pieces.size(), " pieces, expected ", first_learned_id, " at least");
+    return pieces;
+}
+
+tokenizer_model read_llama2c_tokenizer(const std::filesystem::path& file) {
+    const std::vector<scored_piece> pieces = read_llama2c_pieces(file);
 
     tokenizer_model model;
     model.normalizers = {prepend{" "}};

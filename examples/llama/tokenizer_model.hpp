@@ -40,6 +40,19 @@ struct tokenizer_model {
 /// Reads tokenizer.json and, where the folder has one, tokenizer_config.json.
 [[nodiscard]] tokenizer_model read_tokenizer_json(const std::filesystem::path& folder);
 
+/// A piece of a llama2.c tokenizer; of two merges, the one whose piece has the higher score is done first.
+struct scored_piece {
+    float score;
+    std::string text;
+};
+
+/// A folder's tokenizer.bin, else its only tok*.bin; nothing where there is neither.
+/// @throws gptq::format_error  there are several tok*.bin
+[[nodiscard]] std::optional<std::filesystem::path> find_llama2c_tokenizer(const std::filesystem::path& folder);
+
+/// The pieces of a llama2.c tokenizer by their ids.
+[[nodiscard]] std::vector<scored_piece> read_llama2c_pieces(const std::filesystem::path& file);
+
 /// Reads a llama2.c tokenizer: int32 longest piece, then for each piece float32 score, int32 length, bytes; all
 /// little-endian. 0, 1 and 2 are <unk>, <s> and </s>; 3 to 258 are the bytes, written <0x00> to <0xFF>.
 [[nodiscard]] tokenizer_model read_llama2c_tokenizer(const std::filesystem::path& file);

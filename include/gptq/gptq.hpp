@@ -20,6 +20,7 @@
 #include <gptq/solve/asymmetric.hpp>
 #include <gptq/solve/options.hpp>
 #include <gptq/solve/report.hpp>
+#include <gptq/solve/requantize.hpp>
 #include <gptq/solve/solver.hpp>
 #include <gptq/solve/tensors.hpp>
 

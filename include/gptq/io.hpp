@@ -1,16 +1,29 @@
-// All of gptq::io: files, safetensors, model folders, GPTQ checkpoints. Needs nlohmann-json.
+// All of gptq::io: safetensors and GGUF files, model folders, and the checkpoints of GPTQ, AWQ and compressed-tensors.
+// Needs nlohmann-json.
 #pragma once
 
 #include <gptq/io/atomic_folder.hpp>
+#include <gptq/io/awq_config.hpp>
+#include <gptq/io/awq_load.hpp>
+#include <gptq/io/awq_store.hpp>
+#include <gptq/io/compressed_tensors_config.hpp>
+#include <gptq/io/compressed_tensors_load.hpp>
+#include <gptq/io/compressed_tensors_store.hpp>
 #include <gptq/io/dtype.hpp>
 #include <gptq/io/floats.hpp>
+#include <gptq/io/gguf.hpp>
+#include <gptq/io/gguf_value.hpp>
+#include <gptq/io/gguf_writer.hpp>
 #include <gptq/io/gptq_config.hpp>
 #include <gptq/io/gptq_load.hpp>
 #include <gptq/io/gptq_store.hpp>
 #include <gptq/io/hessian_file.hpp>
+#include <gptq/io/loader_advice.hpp>
 #include <gptq/io/mapped_file.hpp>
 #include <gptq/io/model_files.hpp>
+#include <gptq/io/model_writer.hpp>
 #include <gptq/io/partial_file.hpp>
+#include <gptq/io/quantization.hpp>
 #include <gptq/io/report_json.hpp>
 #include <gptq/io/safetensors.hpp>
 #include <gptq/io/safetensors_writer.hpp>

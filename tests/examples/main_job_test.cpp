@@ -60,7 +60,7 @@ TEST_CASE("a checkpoint that is loaded computes the same bits as the model in me
         REQUIRE(packed.size() == 7 * source.shape.layers);
         const auto loaded_source = model_source::open(folder.path() / "out");
         const model loaded = model::load(loaded_source);
-        CHECK(loaded_source.quantization->bits == bits);
+        CHECK(std::get<gptq::io::gptq_config>(*loaded_source.quantization).bits == bits);
         const model in_memory = with_projections(reference, packed);
         const matrix a = window_logits(loaded, text, pool), b = window_logits(in_memory, text, pool);
         CHECK(std::ranges::equal(a, b));
@@ -109,7 +109,7 @@ TEST_CASE("codes do not depend on the number of threads") {
     const windows calibration = made_up(model::load(source), 4, 1, one);
     for (const double strength : {0.0, 0.5}) {
         const quantize_options options{.asymmetric = {.strength = strength}};
-        std::map<std::string, std::vector<std::uint32_t>> words;
+        std::map<std::string, gptq::shared_array<std::uint32_t>> words;
         quantize_layers(source, options, calibration, one,
                         [&](const quantized_projection& p) { words[p.name] = p.packed.qweight; });
         quantize_layers(source, options, calibration, three,

@@ -34,6 +34,7 @@ void check_equal(const awq_config& a, const awq_config& b) {
     CHECK(a.group_size == b.group_size);
     CHECK(a.sym == b.sym);
     CHECK(a.modules_to_not_convert == b.modules_to_not_convert);
+    CHECK(a.other == b.other);
 }
 
 }  // namespace
@@ -50,7 +51,12 @@ TEST_CASE("what quantizers write to config.json is read", "[io]") {
     folder.write("config.json", R"({"architectures":["LlamaForCausalLM"],"quantization_config":{"bits":4,
         "group_size":128,"modules_to_not_convert":null,"quant_method":"awq","version":"gemm","zero_point":true,
         "backend":"auto","do_fuse":false,"exllama_config":null}})");
-    check_equal(read_awq_config(folder.path()), {});
+    const awq_config config = read_awq_config(folder.path());
+    check_equal(
+        config,
+        {.other = nlohmann::ordered_json::parse(R"({"backend":"auto","do_fuse":false,"exllama_config":null})")});
+    CHECK(to_json(config)["backend"] == "auto");
+    CHECK(to_json(config)["exllama_config"].is_null());
 }
 
 TEST_CASE("what an AWQ configuration leaves out has the usual value", "[io]") {
@@ -82,15 +88,16 @@ TEST_CASE("an AWQ configuration is written in both spellings, and each reads bac
     const temp_folder folder;
     folder.write("config.json", R"({"hidden_size":64})");
     write_awq_config(folder.path(), config);
-    CHECK(nlohmann::json::parse(read_bytes(folder / "quant_config.json")) ==
-          nlohmann::json::parse(R"({"w_bit":4,"q_group_size":32,"zero_point":true,"version":"GEMM",
+    CHECK(nlohmann::ordered_json::parse(read_bytes(folder / "quant_config.json")) ==
+          nlohmann::ordered_json::parse(R"({"w_bit":4,"q_group_size":32,"zero_point":true,"version":"GEMM",
                                     "modules_to_not_convert":["lm_head","gate"]})"));
     check_equal(read_awq_config(folder.path()), config);
     std::filesystem::remove(folder / "quant_config.json");
     check_equal(read_awq_config(folder.path()), config);
-    CHECK(nlohmann::json::parse(read_bytes(folder / "config.json"))["hidden_size"] == 64);
+    CHECK(nlohmann::ordered_json::parse(read_bytes(folder / "config.json"))["hidden_size"] == 64);
     CHECK(to_json(awq_config{.sym = true}) ==
-          nlohmann::json::parse(R"({"quant_method":"awq","bits":4,"group_size":128,"zero_point":false,"version":"gemm",
+          nlohmann::ordered_json::parse(
+              R"({"quant_method":"awq","bits":4,"group_size":128,"zero_point":false,"version":"gemm",
                                     "modules_to_not_convert":null})"));
     CHECK_THROWS_AS(to_json(awq_config{.group_size = 0}), gptq::option_error);
 }

@@ -92,7 +92,7 @@ bool is_accepted(const std::string& file) {
 
 }  // namespace
 
-TEST_CASE("the documented file is read as documented", "[io]") {
+TEST_CASE("the documented GGUF file is read as documented", "[io]") {
     REQUIRE(worked.size() == 192);
     CHECK(worked.substr(0, 24) == std::string("GGUF\3\0\0\0\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0", 24));
     CHECK(worked.substr(64, 5) == "llama");

@@ -13,6 +13,7 @@
 #include "io/raw_file.hpp"
 #include "pack/random_layer.hpp"
 #include "support/catch.hpp"
+#include "support/killed.hpp"
 #include "support/temp_folder.hpp"
 
 using namespace gptq::io;
@@ -180,6 +181,30 @@ TEST_CASE("each declared GGUF tensor is written once, whole or in pieces, in any
     const gguf file = gguf::open(folder / "f");
     CHECK(bytes_of(file.at("a").bytes) == "one33");
     CHECK(bytes_of(file.at("b").bytes) == "2!");
+}
+
+TEST_CASE("zeros among the pieces of a GGUF tensor are read as zeros", "[io]") {
+    const temp_folder folder;
+    gguf_writer writer(folder / "f", {}, declarations{{"a", ggml_type::i8, {5}}});
+    const std::string one = "one";
+    writer.append_zeros("a", 1);
+    writer.append("a", as_bytes(one));
+    CHECK_THROWS_AS(writer.append_zeros("a", 2), gptq::shape_error);
+    writer.append_zeros("a", 1);
+    writer.finish();
+    CHECK(bytes_of(gguf::open(folder / "f").at("a").bytes) == std::string("\0one\0", 5));
+}
+
+TEST_CASE("a GGUF file whose writer is killed never has its name", "[io]") {
+    const temp_folder folder;
+    kill_in_the_middle_of([&](auto die) {
+        gguf_writer writer(folder / "f", {}, declarations{{"a", ggml_type::i8, {2}}, {"b", ggml_type::i8, {2}}});
+        writer.append_zeros("a", 2);
+        writer.append_zeros("b", 1);
+        die();
+    });
+    CHECK_FALSE(std::filesystem::exists(folder / "f"));
+    CHECK(gguf::open(written(folder, {{"a", ggml_type::i8, {2}}})).at("a").bytes.size() == 2);
 }
 
 TEST_CASE("a GGUF file that is not finished leaves nothing", "[io]") {

@@ -1,5 +1,6 @@
 #include <gptq/io/gptq_config.hpp>
 
+#include <algorithm>
 #include <string>
 
 #include "io/raw_file.hpp"
@@ -24,6 +25,8 @@ std::string refusal(const std::string& text) {
     return message.substr(std::min(message.find(file), message.size()) + file.size());
 }
 
+nlohmann::ordered_json parsed(const std::string& text) { return nlohmann::ordered_json::parse(text); }
+
 /// A config with one more field.
 std::string refusal_with(const std::string& field) { return refusal(R"({"bits":4,"group_size":128,)" + field + "}"); }
 
@@ -38,6 +41,10 @@ void check_equal(const gptq_config& a, const gptq_config& b) {
     CHECK(a.true_sequential == b.true_sequential);
     CHECK(a.damp_percent == b.damp_percent);
     CHECK(a.quantizer == b.quantizer);
+    CHECK(std::ranges::equal(a.variants, b.variants, [](const gptq_variant& x, const gptq_variant& y) {
+        return x.bits == y.bits && x.group_size == y.group_size;
+    }));
+    CHECK(a.other == b.other);
 }
 
 }  // namespace
@@ -56,13 +63,15 @@ TEST_CASE("a full configuration is read field by field", "[io]") {
                          .static_groups = true,
                          .true_sequential = true,
                          .damp_percent = 0.05,
-                         .quantizer = {"optimum:1.24", "gptqmodel:2.2"}});
+                         .quantizer = {"optimum:1.24", "gptqmodel:2.2"},
+                         .other = parsed(R"({"dynamic":{"-:.*head":{}},"model_name_or_path":null,"dataset":["a"],
+                                             "meta":{"uri":"x"}})")});
 }
 
 TEST_CASE("what an old or short configuration leaves out has the usual value", "[io]") {
     const gptq_config usual{.bits = 4, .group_size = 128, .quantizer = {}};
     check_equal(read(R"({"bits":4,"group_size":128})"), usual);
-    check_equal(read(R"({"bits":4,"group_size":128,"desc_act":null,"sym":null,"format":null,"dynamic":null})"), usual);
+    check_equal(read(R"({"bits":4,"group_size":128,"desc_act":null,"sym":null,"format":null})"), usual);
     CHECK_FALSE(usual.desc_act);
     CHECK(usual.sym);
     CHECK(usual.zeros == zero_format::v1);
@@ -131,7 +140,6 @@ TEST_CASE("other methods and layouts are refused by name", "[io]") {
                    "checkpoint_format is \"marlin\", expected \"gptq\" or \"gptq_v2\""));
     CHECK(contains(refusal_with(R"("version":"GEMM")"), "version is \"GEMM\""));
     CHECK(contains(refusal_with(R"("pack_dtype":"int8")"), "pack_dtype is \"int8\", expected \"int32\""));
-    CHECK(contains(refusal_with(R"("dynamic":{"+:.*down.*":{"bits":8}})"), "for modules '+:.*down.*'"));
     const temp_folder folder;
     folder.write("config.json", R"({"quantization_config":{"quant_method":"bitsandbytes"}})");
     CHECK(contains(message_of<format_error>([&] { (void)find_gptq_config(folder.path()); }),
@@ -140,9 +148,9 @@ TEST_CASE("other methods and layouts are refused by name", "[io]") {
 
 TEST_CASE("a configuration is written for all loaders", "[io]") {
     const auto object = to_json({.bits = 4, .group_size = 64, .sym = false, .zeros = zero_format::v2});
-    CHECK(object == nlohmann::json::parse(R"({"quant_method":"gptq","bits":4,"group_size":64,"desc_act":false,
+    CHECK(object == parsed(R"({"quant_method":"gptq","bits":4,"group_size":64,"desc_act":false,
         "sym":false,"checkpoint_format":"gptq_v2","format":"gptq_v2","lm_head":false,"true_sequential":false,
-        "static_groups":false,"damp_percent":0.01,"pack_dtype":"int32","meta":{"quantizer":["gptq:0.1.0"]}})"));
+        "static_groups":false,"pack_dtype":"int32","meta":{"quantizer":["gptq:0.1.0"]},"damp_percent":0.01})"));
     CHECK(to_json({})["checkpoint_format"] == "gptq");
     CHECK_FALSE(to_json({.damp_percent = 0}).contains("damp_percent"));
     CHECK_THROWS_AS(to_json({.bits = 5}), gptq::option_error);
@@ -167,11 +175,53 @@ TEST_CASE("a written configuration is in both places and reads back", "[io]") {
     CHECK(root.size() == 3);
 }
 
+TEST_CASE("what means nothing here is written as it was read, in its order", "[io]") {
+    const std::string text = R"({"quant_method":"gptq","bits":4,"group_size":32,"zeta":null,"alpha":[1,{"b":2,"a":1}],
+        "dynamic":{"+:.*z.*":{"bits":8},"-:.*a.*":{}},"meta":{"uri":"x","quantizer":["gptqmodel:4.0.0"],"mse":0.0}})";
+    const gptq_config config = read(text);
+    const auto written = to_json(config);
+    CHECK(written["zeta"].is_null());
+    CHECK(written["alpha"].dump() == R"([1,{"b":2,"a":1}])");
+    CHECK(written["dynamic"].dump() == R"({"+:.*z.*":{"bits":8},"-:.*a.*":{}})");
+    CHECK(written["meta"].dump() == R"({"quantizer":["gptqmodel:4.0.0"],"uri":"x","mse":0.0})");
+    check_equal(read(written.dump()), config);
+
+    const temp_folder folder;
+    folder.write("config.json", R"({"z":1,"compression_config":{"bits":2},"a":{"y":1,"b":2}})");
+    write_gptq_config(folder.path(), config);
+    const auto root = parsed(read_bytes(folder / "config.json"));
+    CHECK(root["quantization_config"] == written);
+    CHECK(root.begin().key() == "z");
+    CHECK_FALSE(root.contains("compression_config"));
+    CHECK_THROWS_AS(to_json({.other = 3}), gptq::option_error);
+}
+
+TEST_CASE("a key that has a meaning is never taken from what is kept", "[io]") {
+    gptq_config config;
+    config.other = parsed(R"({"bits":8,"meta":{"quantizer":["x"]},"new":1})");
+    CHECK(to_json(config)["bits"] == 4);
+    CHECK(to_json(config)["meta"]["quantizer"][0] == this_quantizer());
+    CHECK(to_json(config)["new"] == 1);
+}
+
+TEST_CASE("settings of their own for some modules are read", "[io]") {
+    const auto config = read(R"({"bits":4,"group_size":128,"dynamic":{"-:.*a.*":{},"+:.*b.*":{"bits":8},
+        ".*c.*":{"group_size":32,"desc_act":true}}})");
+    REQUIRE(config.variants.size() == 2);
+    CHECK(config.variants[0].bits == 8);
+    CHECK(config.variants[0].group_size == 128);
+    CHECK(config.variants[1].bits == 4);
+    CHECK(config.variants[1].group_size == 32);
+    CHECK(refusal_with(R"("dynamic":{"+:.*b.*":{"bits":5}})") == "dynamic '+:.*b.*': bits is 5, expected 2, 3, 4 or 8");
+    CHECK(refusal_with(R"("dynamic":{"+:.*b.*":3})") == "dynamic '+:.*b.*': its value is 3, expected an object");
+    CHECK(refusal_with(R"("dynamic":[])") == "dynamic is of type array, expected an object");
+}
+
 TEST_CASE("a configuration with any byte changed reads, or is refused as it should be", "[io]") {
     const std::string text = to_json({}).dump();
     const auto survives = [](const std::string& bytes) {
         try {
-            check(impl::parse_gptq_config(impl::parse_json(bytes, "f"), "f"));
+            check(impl::parse_gptq_config(impl::parse_json<impl::ordered_json>(bytes, "f"), "f"));
         } catch (const format_error&) {
         }  // another exception fails the test
     };

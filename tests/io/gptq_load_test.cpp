@@ -174,12 +174,71 @@ TEST_CASE("zero points of 0 that borrowed from their neighbour come back when th
     CHECK(zero_at(p, 1, 0) == 8);
 
     CHECK(load(worked_module(), config).zeros == zero_format::v1);  // no zero point of 0: as it is in the file
+}
 
-    // Written field by field, by anyone else.
-    tensors["qzeros"].bytes = bytes_of(words{0x7777777F});
-    CHECK(load(tensors).zeros == zero_format::v1);
-    CHECK(zero_at(load(tensors), 0, 0) == 0);
-    CHECK(zero_at(load(tensors), 1, 0) == 8);
+TEST_CASE("a zero point of all ones is refused in v1 where nobody knows what its writer meant", "[io]") {
+    const std::string ones = bytes_of(words{0x77F77777});
+    const std::string message = refusal("qzeros", [&](module& m) { m["qzeros"].bytes = ones; });
+    CHECK(contains(message, "the zero point of output 5, group 0 is stored as 15"));
+    CHECK(contains(message, "0 or for 16"));
+    CHECK(contains(message, "gptq_v2"));
+
+    module tensors = worked_module();
+    tensors["qzeros"].bytes = ones;
+    gptq_config config = worked_config;
+    config.all_ones_are_zero = true;
+    const packed_linear p = load(tensors, config);
+    CHECK(p.zeros == zero_format::v1);
+    CHECK(zero_at(p, 5, 0) == 0);
+    CHECK(zero_at(p, 6, 0) == 8);
+    config.all_ones_are_zero = false;
+    config.zeros = zero_format::v2;  // where it is the zero point 15
+    CHECK(zero_at(load(tensors, config), 5, 0) == 15);
+}
+
+TEST_CASE("GPTQModel's 3-bit zero points of 0 are fields of their own", "[io]") {
+    // 3 bits, 8 inputs and outputs: codes 0; zero points 0 4 4 4 4 4 4 4, each stored less 1 modulo 8.
+    module tensors = worked_module();
+    tensors["qweight"].bytes = bytes_of(words(8, 0));
+    tensors["qzeros"].bytes = bytes_of(words{0x00DB6DB6 | 7});
+    gptq_config config = worked_config;
+    config.bits = 3;
+    CHECK_THROWS_AS(load(tensors, config), format_error);
+    config.quantizer = {"optimum:1.24", "gptqmodel:2.0.0"};
+    const packed_linear p = load(tensors, config);
+    CHECK(zero_at(p, 0, 0) == 0);
+    for (std::size_t o = 1; o < 8; ++o) CHECK(zero_at(p, o, 0) != 0);
+}
+
+TEST_CASE("codes stay where the file is mapped", "[io]") {
+    const temp_folder folder;
+    const auto file = safetensors::open(write_module(folder, worked_module()));
+    const packed_linear p = load_gptq(file, "m", worked_config);
+    CHECK(static_cast<const void*>(p.qweight.data()) == static_cast<const void*>(file.at("m.qweight").bytes.data()));
+    const packed_linear copy = p;
+    CHECK(copy.qweight.data() == p.qweight.data());
+}
+
+TEST_CASE("a layer keeps the file that it reads from", "[io]") {
+    const temp_folder folder;
+    const packed_linear p = load_gptq(safetensors::open(write_module(folder, worked_module())), "m", worked_config);
+    std::filesystem::remove(folder / "model.safetensors");
+    CHECK(p.qweight == worked_qweight);
+}
+
+TEST_CASE("in a mixed checkpoint the tensors tell which settings a module has", "[io]") {
+    gptq_config config{.bits = 8, .group_size = 4, .quantizer = {}};
+    config.variants = {{.bits = 8, .group_size = 8}, {.bits = 4, .group_size = 8}};
+    const packed_linear p = load(worked_module(), config);
+    CHECK(p.bits == 4);
+    CHECK(p.groups == 1);
+    CHECK(p.qweight == worked_qweight);
+    const temp_folder folder;
+    const auto file = safetensors::open(write_module(folder, worked_module()));
+    CHECK(config_of(file, "m", config).bits == 4);
+    CHECK(config_of(file, "m", config).group_size == 8);
+    config.variants.pop_back();
+    CHECK_THROWS_AS(load_gptq(file, "m", config), format_error);
 }
 
 TEST_CASE("a module that lacks a tensor is refused", "[io]") {

@@ -12,6 +12,7 @@
 #include "pack/random_layer.hpp"
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
+#include "support/without_last.hpp"
 
 using namespace gptq::io;
 using gptq::packed_linear;
@@ -134,6 +135,6 @@ TEST_CASE("a scale that its stored type cannot hold is refused, not rounded", "[
 
 TEST_CASE("an inconsistent layer is refused before anything is stored", "[io]") {
     packed_linear p = pack(random_layer(8, 64, {.bits = 4, .group_size = 32}));
-    p.qweight.pop_back();
+    p.qweight = without_last(p.qweight);
     CHECK_THROWS_AS(gptq_tensors("m", p, {.bits = 4, .group_size = 32}), gptq::shape_error);
 }

@@ -79,6 +79,14 @@ TEST_CASE("the only safetensors file of a folder is the model, of several none i
     CHECK(contains(refusal(folder), "and 2 other safetensors files"));
 }
 
+TEST_CASE("a shard without an index is no model, one that is all of its model is", "[io]") {
+    const temp_folder folder;
+    folder.write("model-00001-of-00002.safetensors", shard("a", 'x'));
+    CHECK(contains(refusal(folder), "and 0 other safetensors files"));
+    folder.write("model-00001-of-00001.safetensors", shard("b", 'y'));
+    CHECK(model_files::open(folder.path()).contains("b"));
+}
+
 TEST_CASE("an absent folder is refused by the system's reason", "[io]") {
     const temp_folder folder;
     CHECK(contains(message_of<gptq::file_error>([&] { (void)model_files::open(folder / "no"); }), "No such file"));

@@ -2,6 +2,7 @@
 #include <gptq/io/safetensors_writer.hpp>
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 
 #include "io/raw_file.hpp"
 #include "support/catch.hpp"
+#include "support/killed.hpp"
 #include "support/temp_folder.hpp"
 
 using namespace gptq::io;
@@ -61,15 +63,18 @@ TEST_CASE("tensors of every type come back as they were, each at a multiple of i
     const auto path = written(folder, tensors);
     const auto file = safetensors::open(path);
     CHECK(file.tensors().size() == tensors.size());
+    std::set<dtype> types;
     for (const tensor_declaration& expected : tensors) {
         CAPTURE(expected.name);
         const tensor_ref& tensor = file.at(expected.name);
+        if (!tensor.bytes.empty()) types.insert(tensor.type);
         CHECK(tensor.type == expected.type);
         CHECK(tensor.shape == expected.shape);
         CHECK(bytes_of(tensor.bytes) == bytes_of(some_bytes(expected)));
         const auto offset = static_cast<std::size_t>(tensor.bytes.data() - tensor.file->bytes().data());
         if (bits(tensor.type) >= 8) CHECK(offset % (bits(tensor.type) / 8) == 0);
     }
+    CHECK(types.size() == 22);
 }
 
 TEST_CASE("names and metadata of any text come back", "[io]") {
@@ -153,6 +158,38 @@ TEST_CASE("a tensor can be written in pieces, between other tensors", "[io]") {
     const auto file = safetensors::open(folder / "f");
     CHECK(bytes_of(file.at("a").bytes) == "one33");
     CHECK(bytes_of(file.at("b").bytes) == "2!");
+}
+
+TEST_CASE("zeros among the pieces of a tensor are read as zeros", "[io]") {
+    const temp_folder folder;
+    safetensors_writer writer(folder / "f", declarations{{"a", dtype::U8, {7}}, {"b", dtype::U8, {2}}});
+    const std::string one = "one", two = "2";
+    writer.append_zeros("a", 2);
+    writer.append("a", as_bytes(one));
+    CHECK(message_of<gptq::shape_error>([&] { writer.append_zeros("a", 3); }) ==
+          (folder / "f").string() + ": tensor 'a': 3 more bytes, of which it has 2 left");
+    writer.append_zeros("a", 2);
+    CHECK_FALSE(writer.is_complete());
+    writer.append_zeros("b", 1);
+    writer.append("b", as_bytes(two));
+    CHECK(writer.is_complete());
+    CHECK(contains(message_of<gptq::option_error>([&] { writer.append_zeros("b", 0); }), "for the second time"));
+    writer.finish();
+    const auto file = safetensors::open(folder / "f");
+    CHECK(bytes_of(file.at("a").bytes) == std::string("\0\0one\0\0", 7));
+    CHECK(bytes_of(file.at("b").bytes) == std::string("\0002", 2));
+}
+
+TEST_CASE("a file whose writer is killed never has its name", "[io]") {
+    const temp_folder folder;
+    kill_in_the_middle_of([&](auto die) {
+        safetensors_writer writer(folder / "f", declarations{{"a", dtype::U8, {2}}, {"b", dtype::U8, {2}}});
+        writer.append_zeros("a", 2);
+        writer.append_zeros("b", 1);
+        die();
+    });
+    CHECK_FALSE(std::filesystem::exists(folder / "f"));
+    CHECK(bytes_of(safetensors::open(written(folder, {{"a", dtype::U8, {2}}})).at("a").bytes).size() == 2);
 }
 
 TEST_CASE("a file that is not finished leaves nothing", "[io]") {

@@ -124,7 +124,7 @@ TEMPLATE_LIST_TEST_CASE("the largest codes, zeros and activations do not overflo
             for (const bool zeros : {false, true})
                 for (const float sign : {-1.0F, 1.0F}) {
                     auto packed = random_layer(random, {.out = 17, .in = 256, .bits = bits});
-                    std::ranges::fill(packed.qweight, codes ? ~0U : 0U);
+                    packed.qweight = std::vector(packed.qweight.size(), codes ? ~0U : 0U);
                     std::ranges::fill(packed.qzeros, zeros ? ~0U : 0U);
                     INFO(bits << " bits, codes " << codes << ", zeros " << zeros << ", x " << sign);
                     check_all_digits<TestType>(packed, std::vector<float>(256, sign));

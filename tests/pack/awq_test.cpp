@@ -9,6 +9,7 @@
 #include "io/raw_file.hpp"
 #include "pack/random_layer.hpp"
 #include "support/catch.hpp"
+#include "support/without_last.hpp"
 
 using gptq::affine;
 using gptq::awq_linear;
@@ -139,7 +140,7 @@ TEST_CASE("an AWQ layer whose parts disagree is refused", "[pack]") {
     CHECK_THROWS_AS(refused([](awq_linear& a) { a.out_features = std::size_t{1} << 61U; }), gptq::shape_error);
     CHECK_THROWS_AS(refused([](awq_linear& a) { a.groups = 3; }), gptq::shape_error);
     CHECK_THROWS_AS(refused([](awq_linear& a) { a.groups = 0; }), gptq::shape_error);
-    CHECK_THROWS_AS(refused([](awq_linear& a) { a.qweight.pop_back(); }), gptq::shape_error);
+    CHECK_THROWS_AS(refused([](awq_linear& a) { a.qweight = without_last(a.qweight); }), gptq::shape_error);
     CHECK_THROWS_AS(refused([](awq_linear& a) { a.qzeros.pop_back(); }), gptq::shape_error);
     CHECK_THROWS_AS(refused([](awq_linear& a) { a.scales.pop_back(); }), gptq::shape_error);
     CHECK_THROWS_AS(refused([](awq_linear& a) { a.bias.resize(7); }), gptq::shape_error);

@@ -7,6 +7,7 @@
 
 #include "pack/random_layer.hpp"
 #include "support/catch.hpp"
+#include "support/without_last.hpp"
 
 using gptq::affine;
 using gptq::packed_linear;
@@ -146,7 +147,7 @@ TEST_CASE("a layer whose parts disagree is refused", "[pack]") {
     };
     CHECK_THROWS_AS(refused([](packed_linear& p) { p.bits = 5; }), gptq::option_error);
     CHECK_THROWS_AS(refused([](packed_linear& p) { p.out_features = 0; }), gptq::shape_error);
-    CHECK_THROWS_AS(refused([](packed_linear& p) { p.qweight.pop_back(); }), gptq::shape_error);
+    CHECK_THROWS_AS(refused([](packed_linear& p) { p.qweight = without_last(p.qweight); }), gptq::shape_error);
     CHECK_THROWS_AS(refused([](packed_linear& p) { p.qzeros.pop_back(); }), gptq::shape_error);
     CHECK_THROWS_AS(refused([](packed_linear& p) { p.scales.pop_back(); }), gptq::shape_error);
     CHECK_THROWS_AS(refused([](packed_linear& p) { p.g_idx.pop_back(); }), gptq::shape_error);

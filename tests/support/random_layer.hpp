@@ -47,8 +47,9 @@ inline gptq::packed_linear random_layer(std::mt19937& random, const layer_option
     p.bits = o.bits;
     p.zeros = o.zeros;
     p.stored_scales = o.scales;
-    p.qweight.resize(gptq::words_for(o.in, o.bits) * o.out);
-    for (auto& word : p.qweight) word = random_word(random);
+    std::vector<std::uint32_t> qweight(gptq::words_for(o.in, o.bits) * o.out);
+    for (auto& word : qweight) word = random_word(random);
+    p.qweight = std::move(qweight);
     const std::size_t zero_words = gptq::words_for(o.out, o.bits);
     p.qzeros.resize(p.groups * zero_words);
     const std::uint32_t middle = (1U << (o.bits - 1)) - (o.zeros == gptq::zero_format::v1 ? 1U : 0U);

@@ -6,6 +6,12 @@
 #define GPTQ_VERSION_MINOR 1
 #define GPTQ_VERSION_PATCH 0
 
+#if defined(__SSE2__)
+#define GPTQ_WITH_SSE2 1
+#else
+#define GPTQ_WITH_SSE2 0
+#endif
+
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #define GPTQ_WITH_AVX2 1
 #else

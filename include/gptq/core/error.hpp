@@ -60,10 +60,27 @@ template <class... Parts>
     return out;
 }
 
+/// A message as one line for a terminal. Messages quote files, in which a name may be anything: control characters
+/// become \xNN (a 0 would end the message), and what is endless loses its middle.
+[[nodiscard]] inline std::string printable(std::string_view message) {
+    constexpr std::size_t longest = 4000, at_each_end = 1000;
+    if (message.size() > longest)
+        return printable(message.substr(0, at_each_end)) + " … " +
+               printable(message.substr(message.size() - at_each_end));
+    std::string out;
+    for (const char c : message) {
+        const auto byte = static_cast<unsigned char>(c);
+        char escape[5] = {c};
+        if (byte < 0x20 || byte == 0x7F) std::snprintf(escape, sizeof escape, "\\x%02X", unsigned{byte});
+        out += escape;
+    }
+    return out;
+}
+
 /// Throws Error with the joined message; out of line and cold, so that a check costs its callers one compare.
 template <class Error, class... Parts>
 [[noreturn, gnu::cold, gnu::noinline]] void fail(const Parts&... parts) {
-    throw Error(text(parts...));
+    throw Error(printable(text(parts...)));
 }
 
 inline void expect_equal(std::string_view who, std::string_view what, std::size_t expected, std::size_t found) {

@@ -24,6 +24,7 @@ struct awq_config {
     std::ptrdiff_t group_size = 128;  ///< or per_row
     bool sym = false;                 ///< all zero points are 8; files call the opposite zero_point
     std::vector<std::string> modules_to_not_convert = {};
+    nlohmann::ordered_json other = nlohmann::ordered_json::object();  ///< keys that mean nothing here, to be kept
 };
 
 /// @throws option_error  a group size that no checkpoint has
@@ -31,12 +32,13 @@ inline void check(const awq_config& config) {
     if (!impl::is_group_size(config.group_size))
         gptq::detail::fail<option_error>("awq_config: group_size is ", config.group_size, ", expected ",
                                          impl::group_size_text);
+    if (!config.other.is_object()) gptq::detail::fail<option_error>("awq_config: other is no JSON object");
 }
 
 namespace impl {
 
 /// Refuses what other methods and other layouts would need.
-inline void expect_awq(const json::object_t& object, std::string_view where) {
+inline void expect_awq(const ordered_json::object_t& object, std::string_view where) {
     if (const auto* method = find_field(object, {"quant_method"}); method && method->second != "awq")
         fail_value(where, method->first, method->second, "\"awq\"");
     if (const auto* version = find_field(object, {"version"})) {
@@ -47,23 +49,24 @@ inline void expect_awq(const json::object_t& object, std::string_view where) {
     }
 }
 
-inline void expect_awq_bits(const json& value, std::string_view where, std::string_view key) {
+inline void expect_awq_bits(const ordered_json& value, std::string_view where, std::string_view key) {
     if (as_integer(value, where, key) != awq_linear::bits) fail_value(where, key, value, "4");
 }
 
-inline awq_config parse_awq_config(const json& value, std::string_view where) {
+inline awq_config parse_awq_config(const ordered_json& value, std::string_view where) {
     const auto& object = as_object(value, where, "the quantization config");
     expect_awq(object, where);
-    const auto bits = {"bits", "w_bit"};
-    const auto group_size = {"group_size", "q_group_size"};
-    expect_field(object, bits, where);
-    expect_field(object, group_size, where);
-    const auto* width = find_field(object, bits);
+    expect_field(object, bits_keys, where);
+    expect_field(object, group_size_keys, where);
+    const auto* width = find_field(object, bits_keys);
     expect_awq_bits(width->second, where, width->first);
     awq_config config;
-    read_field(object, group_size, where, as_group_size, config.group_size);
-    read_field(object, {"zero_point"}, where, std::not_fn(as_bool), config.sym);
-    read_field(object, {"modules_to_not_convert"}, where, as_strings, config.modules_to_not_convert);
+    read_field(object, group_size_keys, where, as_group_size, config.group_size);
+    read_field(object, {"zero_point"}, where, std::not_fn(as_bool<ordered_json>), config.sym);
+    read_field(object, {"modules_to_not_convert"}, where, as_strings<ordered_json>, config.modules_to_not_convert);
+    constexpr std::string_view known[] = {"quant_method", "version",      "bits",       "w_bit",
+                                          "group_size",   "q_group_size", "zero_point", "modules_to_not_convert"};
+    config.other = without(object, known);
     return config;
 }
 
@@ -81,24 +84,25 @@ inline awq_config parse_awq_config(const json& value, std::string_view where) {
 }
 
 /// The object for config.json, which loaders read.
-[[nodiscard]] inline nlohmann::json to_json(const awq_config& config) {
+[[nodiscard]] inline nlohmann::ordered_json to_json(const awq_config& config) {
     check(config);
-    nlohmann::json object = {
+    nlohmann::ordered_json object = {
         {"quant_method", "awq"},     {"bits", awq_linear::bits}, {"group_size", config.group_size},
         {"zero_point", !config.sym}, {"version", "gemm"},        {"modules_to_not_convert", nullptr}};
     if (!config.modules_to_not_convert.empty()) object["modules_to_not_convert"] = config.modules_to_not_convert;
+    impl::add_absent(config.other, object);
     return object;
 }
 
 /// Writes the configuration to both places where loaders look: AWQ's own quant_config.json, and the
 /// quantization_config of the folder's config.json, where there is one.
 inline void write_awq_config(const std::filesystem::path& folder, const awq_config& config) {
-    const nlohmann::json value = to_json(config);
-    const nlohmann::json own = {{"w_bit", value["bits"]},
-                                {"q_group_size", value["group_size"]},
-                                {"zero_point", value["zero_point"]},
-                                {"version", "GEMM"},
-                                {"modules_to_not_convert", value["modules_to_not_convert"]}};
+    const nlohmann::ordered_json value = to_json(config);
+    const nlohmann::ordered_json own = {{"w_bit", value["bits"]},
+                                        {"q_group_size", value["group_size"]},
+                                        {"zero_point", value["zero_point"]},
+                                        {"version", "GEMM"},
+                                        {"modules_to_not_convert", value["modules_to_not_convert"]}};
     write_file_atomically(folder / "quant_config.json", own.dump(2) + "\n");
     if (impl::is_present(folder / "config.json")) impl::put_quantization_config(folder, value);
 }

@@ -50,7 +50,7 @@ inline awq_linear sized_for(const awq_tensors_of_module& t, const awq_config& co
 inline packed_linear load_awq_module(const awq_tensors_of_module& t, const awq_config& config) {
     io::check(config);
     awq_linear a = sized_for(t, config);
-    a.qweight = read_words<std::uint32_t>(t.qweight);
+    a.qweight = map_words<std::uint32_t>(t.qweight);
     a.qzeros = read_words<std::uint32_t>(t.qzeros);
     a.scales = to_floats(t.scales);
     if (t.bias) a.bias = to_floats(*t.bias);

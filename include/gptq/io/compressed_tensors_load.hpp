@@ -48,6 +48,21 @@ inline void expect_dense(const tensor_ref& packed, std::size_t in_features, unsi
                                          "model again with a newer compressed-tensors");
 }
 
+/// The configuration of a module of a mixed checkpoint: that whose bits, groups and zero points its tensors have.
+inline const compressed_config& fitted_to(const compressed_module& t, const compressed_config& config) {
+    if (config.variants.empty()) return config;
+    for (const tensor_ref* matrix : {&t.packed, &t.scale}) expect_rank(*matrix, 2);
+    const auto in = static_cast<std::uint64_t>(read_weight_shape(t.shape)[1]);
+    const auto fits = [&](const compressed_config& c) {
+        if (in == 0 || in > t.packed.shape[1] * 32 / c.bits) return false;
+        return t.packed.shape[1] == words_for(in, c.bits) && t.scale.shape[1] == group_count(in, c.group_size) &&
+               c.sym == (t.zero_point == nullptr);
+    };
+    if (fits(config)) return config;
+    const auto variant = std::ranges::find_if(config.variants, fits);
+    return variant == config.variants.end() ? config : *variant;
+}
+
 /// A layer with its sizes, and no contents yet. All types and shapes are right after this.
 inline compressed_linear sized_for(const compressed_module& t, const compressed_config& config) {
     using gptq::detail::fail;
@@ -115,11 +130,12 @@ inline std::vector<std::int32_t> read_compressed_g_idx(const tensor_ref& tensor,
     return g_idx;
 }
 
-inline compressed_linear load_compressed_module(const compressed_module& t, const compressed_config& config) {
-    io::check(config);
+inline compressed_linear load_compressed_module(const compressed_module& t, const compressed_config& checkpoint) {
+    io::check(checkpoint);
+    const compressed_config& config = fitted_to(t, checkpoint);
     expect_tensors_of(t, config);
     compressed_linear c = sized_for(t, config);
-    c.weight_packed = read_words<std::uint32_t>(t.packed);
+    c.weight_packed = map_words<std::uint32_t>(t.packed);
     c.weight_scale = to_floats(t.scale);
     if (t.zero_point) c.weight_zero_point = read_words<std::uint32_t>(*t.zero_point);
     if (t.g_idx) c.weight_g_idx = read_compressed_g_idx(*t.g_idx, c);

@@ -18,9 +18,9 @@ namespace gptq::io {
 
 namespace impl {
 
-template <class T>
-std::vector<std::byte> bytes_of(const std::vector<T>& values) {
-    const auto bytes = std::as_bytes(std::span(values));
+template <class Array>
+std::vector<std::byte> bytes_of(const Array& values) {
+    const auto bytes = std::as_bytes(std::span(values.data(), values.size()));
     return {bytes.begin(), bytes.end()};
 }
 

@@ -60,7 +60,7 @@ inline constexpr dtype hessian_dtype = std::is_same_v<T, float> ? dtype::F32 : d
 
 inline void expect_metadata(const safetensors& file, const char* key, const char* expected) {
     if (const std::string& text = metadata_text(file, key); text != expected)
-        fail_value(file.path().string(), gptq::detail::text("metadata '", key, "'"), text,
+        fail_value(file.path().string(), gptq::detail::text("metadata '", key, "'"), json(text),
                    gptq::detail::text('"', expected, '"'));
 }
 
@@ -150,14 +150,12 @@ void save_hessian(const std::filesystem::path& path, const H& h) {
     writer.finish();
 }
 
-/// Reads a Hessian that save_hessian has written. A file of floats can become a Hessian in double, exactly; one of
-/// doubles cannot become a Hessian in float, since it would not be what was saved.
-/// @throws file_error    the file cannot be opened
+/// Reads a Hessian that save_hessian has written, from a file that is open. A file of floats can become a Hessian in
+/// double, exactly; one of doubles cannot become a Hessian in float, since it would not be what was saved.
 /// @throws format_error  not a Hessian's file; numbers that are missing, or that no Hessian has
 template <storable_hessian H>
-[[nodiscard]] H load_hessian(const std::filesystem::path& path) {
+[[nodiscard]] H load_hessian(const safetensors& file) {
     using value = typename H::value_type;
-    const auto file = safetensors::open(path);
     const auto metadata = impl::read_hessian_metadata(file);
     const tensor_ref& sum = file.at(impl::hessian_tensor);
     const bool widened = std::is_same_v<value, double> && sum.type == dtype::F32;
@@ -178,6 +176,14 @@ template <storable_hessian H>
             gptq::detail::fail<format_error>(describe(sum), ": is not finite, or negative on the diagonal, in row ", r);
     };
     return H::from_sum(metadata.in_features, {metadata.tokens, metadata.refused, metadata.weight}, read_row);
+}
+
+/// The same for a file that is not open yet.
+/// @throws file_error    the file cannot be opened
+/// @throws format_error  as above
+template <storable_hessian H>
+[[nodiscard]] H load_hessian(const std::filesystem::path& path) {
+    return load_hessian<H>(safetensors::open(path));
 }
 
 }  // namespace gptq::io

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +13,7 @@
 
 #include <gptq/io/json.hpp>
 #include <gptq/io/mapped_file.hpp>
+#include <gptq/io/model_names.hpp>
 #include <gptq/io/safetensors.hpp>
 #include <gptq/io/tensor.hpp>
 
@@ -46,10 +46,10 @@ inline std::map<std::string, std::string> read_weight_map(const std::filesystem:
 /// All shards' tensors, which must be those of the index, each in the file that it names.
 inline std::vector<tensor_ref> read_shards(const std::filesystem::path& index) {
     const auto weight_map = read_weight_map(index);
-    std::set<std::string> shards;
-    for (const auto& [tensor, shard] : weight_map) shards.insert(shard);
+    std::map<std::string, std::vector<std::string_view>> shards;
+    for (const auto& [tensor, shard] : weight_map) shards[shard].push_back(tensor);
     std::vector<tensor_ref> tensors;
-    for (const std::string& shard : shards) {
+    for (const auto& [shard, in_shard] : shards) {
         const auto path = folder_of(index) / shard;
         if (!is_present(path))
             gptq::detail::fail<format_error>(index.string(), ": names the file '", shard, "', which is missing");
@@ -60,25 +60,26 @@ inline std::vector<tensor_ref> read_shards(const std::filesystem::path& index) {
                 gptq::detail::fail<format_error>(describe(tensor), ": is not listed in ", index.string());
             tensors.push_back(tensor);
         }
-        for (const auto& [tensor, in_shard] : weight_map)
-            if (in_shard == shard && !file.contains(tensor))
+        for (const std::string_view tensor : in_shard)
+            if (!file.contains(tensor))
                 gptq::detail::fail<format_error>(path.string(), ": has no tensor '", tensor, "', which ",
                                                  index.string(), " lists there");
     }
     return tensors;
 }
 
-/// The one safetensors file of a folder, whatever its name.
+/// The one safetensors file of a folder, whatever its name; but a shard without its index is a part of a model.
 inline std::filesystem::path only_safetensors(const std::filesystem::path& folder) {
     std::vector<std::filesystem::path> files;
     with_file_errors([&] {
         for (const auto& entry : std::filesystem::directory_iterator(folder))
-            if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
+            if (entry.path().extension() == ".safetensors" && !is_shard_name(entry.path().filename().string()))
+                files.push_back(entry.path());
     });
     if (files.size() != 1)
-        gptq::detail::fail<format_error>(folder.string(),
-                                         ": has no model.safetensors, no model.safetensors.index.json, and ",
-                                         files.size(), " other safetensors files, expected one of these");
+        gptq::detail::fail<format_error>(
+            folder.string(), ": has no model.safetensors, no model.safetensors.index.json, and ", files.size(),
+            " other safetensors files of a whole model, expected one of these");
     return files.front();
 }
 
@@ -90,8 +91,8 @@ public:
     /// theirs freely, the only .safetensors file of the folder.
     /// @throws file_error, format_error  as safetensors::open; index and shards disagree; no model, or several
     [[nodiscard]] static model_files open(const std::filesystem::path& folder) {
-        const auto index = folder / "model.safetensors.index.json";
-        const auto single = folder / "model.safetensors";
+        const auto index = folder / impl::index_name;
+        const auto single = folder / impl::single_name;
         if (impl::is_present(single)) return {folder, impl::read_file(single)};
         if (impl::is_present(index)) return {folder, impl::read_shards(index)};
         return {folder, impl::read_file(impl::only_safetensors(folder))};

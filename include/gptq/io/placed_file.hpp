@@ -48,12 +48,16 @@ public:
     /// @throws option_error  not declared, or all of it is written
     /// @throws shape_error   more bytes than are left of it
     void append(std::string_view name, std::span<const std::byte> bytes) {
-        const auto found = unfinished(name);
-        if (const std::size_t left = found->second.size; bytes.size() > left)
-            gptq::detail::fail<shape_error>(describe(name), ": ", bytes.size(), " more bytes, of which it has ", left,
-                                            " left");
+        const auto found = with_room(name, bytes.size());
         write_to(found, bytes);
     }
+
+    /// The next `count` bytes of a tensor are 0, as they are already: nothing is written.
+    /// @throws as append
+    void append_zeros(std::string_view name, std::size_t count) { pass(with_room(name, count), count); }
+
+    /// Whether all tensors are written.
+    [[nodiscard]] bool is_complete() const noexcept { return missing_.empty(); }
 
     /// Syncs the file and gives it its name. Call once, last.
     /// @throws option_error  a declared tensor was not written
@@ -77,11 +81,23 @@ private:
         return found;
     }
 
+    [[nodiscard]] places::iterator with_room(std::string_view name, std::size_t count) {
+        const auto found = unfinished(name);
+        if (const std::size_t left = found->second.size; count > left)
+            gptq::detail::fail<shape_error>(describe(name), ": ", count, " more bytes, of which it has ", left,
+                                            " left");
+        return found;
+    }
+
     void write_to(places::iterator found, std::span<const std::byte> bytes) {
+        file_.write_at(found->second.begin, bytes);
+        pass(found, bytes.size());
+    }
+
+    void pass(places::iterator found, std::size_t count) {
         auto& [begin, size] = found->second;
-        file_.write_at(begin, bytes);
-        begin += bytes.size();
-        size -= bytes.size();
+        begin += count;
+        size -= count;
         if (size == 0) missing_.erase(found);
     }
 

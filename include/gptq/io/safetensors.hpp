@@ -2,6 +2,7 @@
 // safetensors_writer.hpp writes them; model_files.hpp reads models of several files.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -25,13 +26,15 @@ public:
     /// @throws format_error  file, tensor, offset, expected and found
     [[nodiscard]] static safetensors open(const std::filesystem::path& path) {
         const auto file = std::make_shared<const mapped_file>(path);
-        auto header = impl::parse_header(file->bytes(), path.string());
-        const auto data = file->bytes().subspan(header.data_begin);
-        std::vector<tensor_ref> tensors;
-        for (auto& entry : header.tensors)
-            tensors.push_back({std::move(entry.name), entry.type, std::move(entry.shape),
-                               data.subspan(entry.begin, entry.end - entry.begin), file});
-        return {path, tensor_table(std::move(tensors)), std::move(header.metadata)};
+        return {file->bytes(), path, file};
+    }
+
+    /// The same for a file in memory, which must outlive what is returned, and its tensors.
+    /// @param path  what errors call it
+    /// @throws format_error  as open
+    [[nodiscard]] static safetensors over(std::span<const std::byte> bytes,
+                                          const std::filesystem::path& path = "memory") {
+        return {bytes, path, nullptr};
     }
 
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
@@ -43,8 +46,18 @@ public:
     [[nodiscard]] const std::map<std::string, std::string>& metadata() const noexcept { return metadata_; }
 
 private:
-    safetensors(std::filesystem::path path, tensor_table table, std::map<std::string, std::string> metadata)
-        : path_(std::move(path)), table_(std::move(table)), metadata_(std::move(metadata)) {}
+    safetensors(std::span<const std::byte> bytes, std::filesystem::path path,
+                const std::shared_ptr<const mapped_file>& file)
+        : path_(std::move(path)) {
+        auto header = impl::parse_header(bytes, path_.string());
+        metadata_ = std::move(header.metadata);
+        const auto data = bytes.subspan(header.data_begin);
+        std::vector<tensor_ref> tensors;
+        for (auto& entry : header.tensors)
+            tensors.push_back({std::move(entry.name), entry.type, std::move(entry.shape),
+                               data.subspan(entry.begin, entry.end - entry.begin), file});
+        table_ = tensor_table(std::move(tensors));
+    }
 
     std::filesystem::path path_;
     tensor_table table_;

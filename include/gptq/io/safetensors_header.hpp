@@ -125,35 +125,44 @@ inline void expect_no_gaps(std::span<const header_entry> in_order, std::size_t d
 /// @throws format_error  the first thing that is not as the format wants it
 [[nodiscard]] inline safetensors_header parse_header(std::span<const std::byte> file, std::string_view path) {
     const std::string_view text = header_text(file, path);
-    const json root = parse_json(text, gptq::detail::text(path, ": header"));
     safetensors_header header{{}, {}, sizeof(std::uint64_t) + text.size()};
     const std::size_t data_size = file.size() - header.data_begin;
-    for (const auto& [key, value] : as_object(root, path, "header"))
+    for_each_member(text, gptq::detail::text(path, ": header"), [&](const std::string& key, const json& value) {
         if (key == metadata_key)
             header.metadata = read_metadata(value, path);
         else
             header.tensors.push_back(read_entry(key, value, data_size, path));
+    });
     std::ranges::sort(header.tensors, {}, [](const header_entry& e) { return std::tuple(e.begin, e.end); });
     expect_no_gaps(header.tensors, data_size, path);
     return header;
 }
 
-/// The first bytes of a file: length and JSON, padded with spaces so that the data begin at a multiple of 8.
-/// @throws option_error  a name or metadata that is not UTF-8; more header than the format allows
-[[nodiscard]] inline std::string header_bytes(std::span<const header_entry> tensors,
-                                              const std::map<std::string, std::string>& metadata,
-                                              std::string_view path) {
-    std::string text;
+/// @throws option_error  a text that is not UTF-8
+[[nodiscard]] inline std::string json_text(const json& value, std::string_view path) {
     try {
-        text = "{" + json(metadata_key).dump() + ":" + json(metadata).dump();
-        for (const header_entry& entry : tensors)
-            text += "," + json(entry.name).dump() + ":{\"dtype\":" + json(name(entry.type)).dump() +
-                    ",\"shape\":" + json(entry.shape).dump() +
-                    ",\"data_offsets\":" + json{entry.begin, entry.end}.dump() + "}";
-        text += "}";
+        return value.dump();
     } catch (const json::exception&) {
         gptq::detail::fail<option_error>(path, ": a tensor name or a metadata text is not UTF-8");
     }
+}
+
+/// What a header says of one tensor.
+/// @throws option_error  its name is not UTF-8
+[[nodiscard]] inline std::string entry_text(const header_entry& entry, std::string_view path) {
+    return "," + json_text(entry.name, path) + ":{\"dtype\":" + json(name(entry.type)).dump() +
+           ",\"shape\":" + json(entry.shape).dump() + ",\"data_offsets\":" + json{entry.begin, entry.end}.dump() + "}";
+}
+
+/// The first bytes of a file: length and JSON, padded with spaces so that the data begin at a multiple of 8. To the
+/// metadata "format": "pt" is added: some loaders refuse a file without it.
+/// @throws option_error  a name or metadata that is not UTF-8; more header than the format allows
+[[nodiscard]] inline std::string header_bytes(std::span<const header_entry> tensors,
+                                              std::map<std::string, std::string> metadata, std::string_view path) {
+    metadata.emplace("format", "pt");
+    std::string text = "{" + json(metadata_key).dump() + ":" + json_text(metadata, path);
+    for (const header_entry& entry : tensors) text += entry_text(entry, path);
+    text += "}";
     text.resize((text.size() + 7) / 8 * 8, ' ');
     const std::uint64_t length = text.size();
     if (length > max_header_bytes)

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include <gptq/core/error.hpp>
-#include <gptq/io/partial_file.hpp>
+#include <gptq/io/placed_file.hpp>
 #include <gptq/io/safetensors_header.hpp>
 
 namespace gptq::io {
@@ -30,11 +30,12 @@ struct tensor_declaration {
 
 namespace impl {
 
-/// Gives every declared tensor its place: by falling element size, so that each is aligned; within a size, as declared.
-inline std::vector<header_entry> lay_out(std::span<const tensor_declaration> tensors, std::string_view path) {
+/// The declared tensors, each as if it were the only one of its file.
+inline std::vector<header_entry> measured(std::span<const tensor_declaration> tensors, std::string_view path) {
     using gptq::detail::fail;
     std::vector<header_entry> entries;
     std::set<std::string_view> names = {metadata_key};
+    std::size_t together = 0;
     for (const auto& [name, type, shape] : tensors) {
         if (!names.insert(name).second)
             fail<option_error>(path, ": tensor '", name, "' is declared twice, or has a name that the format reserves");
@@ -42,13 +43,20 @@ inline std::vector<header_entry> lay_out(std::span<const tensor_declaration> ten
         if (!size)
             fail<option_error>(path, ": tensor '", name, "', ", io::name(type), " ", shape_text(shape),
                                ", is more than memory can address, or not a whole number of bytes");
+        if (*size > max_data_bytes - together)
+            fail<option_error>(path, ": the tensors together are too large for a file");
+        together += *size;
         entries.push_back({name, type, shape, 0, *size});
     }
+    return entries;
+}
+
+/// Gives every declared tensor its place: by falling element size, so that each is aligned; within a size, as declared.
+inline std::vector<header_entry> lay_out(std::span<const tensor_declaration> tensors, std::string_view path) {
+    auto entries = measured(tensors, path);
     std::ranges::stable_sort(entries, std::greater{}, [](const header_entry& e) { return bits(e.type); });
     std::size_t end = 0;
     for (header_entry& entry : entries) {
-        if (entry.end > max_data_bytes - end)
-            fail<option_error>(path, ": the tensors together are too large for a file");
         entry.begin = end;
         end = entry.end += entry.begin;
     }
@@ -59,81 +67,48 @@ inline std::vector<header_entry> lay_out(std::span<const tensor_declaration> ten
 
 class safetensors_writer {
 public:
-    /// Starts the file and writes its header, to whose metadata "format": "pt" is added: some loaders refuse a file
-    /// without it.
+    /// Starts the file and writes its header, to whose metadata "format": "pt" is added where they do not say it.
     /// @throws option_error  a name twice, not UTF-8, or reserved; a shape of no whole or addressable number of bytes
     /// @throws file_error    the folder is absent or not writable; another process is writing the same file
     safetensors_writer(const std::filesystem::path& path, std::span<const tensor_declaration> tensors,
-                       std::map<std::string, std::string> metadata = {})
-        : file_(path) {
-        metadata.emplace("format", "pt");
-        const auto entries = impl::lay_out(tensors, path.string());
-        const std::string header = impl::header_bytes(entries, metadata, path.string());
-        for (const auto& entry : entries) missing_[entry.name] = {header.size() + entry.begin, entry.end - entry.begin};
-        file_.resize(header.size() + (entries.empty() ? 0 : entries.back().end));
-        file_.write_at(0, std::as_bytes(std::span(header)));
-    }
+                       const std::map<std::string, std::string>& metadata = {})
+        : file_(started(path, tensors, metadata)) {}
 
     /// Writes one tensor. In any order, each once.
     /// @param bytes  row-major, little-endian
     /// @throws option_error  not declared, or written before
     /// @throws shape_error   not as many bytes as declared
-    void write(std::string_view name, std::span<const std::byte> bytes) {
-        const auto found = unfinished(name);
-        gptq::detail::expect_equal(describe(name), "number of bytes", found->second.size, bytes.size());
-        write_to(found, bytes);
-    }
+    void write(std::string_view name, std::span<const std::byte> bytes) { file_.write(name, bytes); }
 
     /// Writes the next bytes of a tensor, for one that is not in memory as a whole.
     /// @throws option_error  not declared, or all of it is written
     /// @throws shape_error   more bytes than are left of it
-    void append(std::string_view name, std::span<const std::byte> bytes) {
-        const auto found = unfinished(name);
-        if (const std::size_t left = found->second.size; bytes.size() > left)
-            gptq::detail::fail<shape_error>(describe(name), ": ", bytes.size(), " more bytes, of which it has ", left,
-                                            " left");
-        write_to(found, bytes);
-    }
+    void append(std::string_view name, std::span<const std::byte> bytes) { file_.append(name, bytes); }
+
+    /// The same for so many bytes of 0, which take no time, and no disk where the file system knows holes.
+    /// @throws as append
+    void append_zeros(std::string_view name, std::size_t count) { file_.append_zeros(name, count); }
+
+    /// Whether all declared tensors are written.
+    [[nodiscard]] bool is_complete() const noexcept { return file_.is_complete(); }
 
     /// Syncs the file and gives it its name. Without this nothing remains of it. Call once, last.
     /// @throws option_error  a declared tensor was not written
-    void finish() {
-        if (!missing_.empty())
-            gptq::detail::fail<option_error>(file_.path().string(), ": ", missing_.size(),
-                                             " of the declared tensors were not written, such as '",
-                                             missing_.begin()->first, "'");
-        file_.commit();
-    }
+    void finish() { file_.finish(); }
 
 private:
-    /// What is left of a tensor.
-    struct place {
-        std::size_t begin;  ///< from the start of the file
-        std::size_t size;
-    };
-    using places = std::map<std::string, place, std::less<>>;
-
-    [[nodiscard]] std::string describe(std::string_view name) const {
-        return gptq::detail::text(file_.path().string(), ": tensor '", name, "'");
+    [[nodiscard]] static impl::placed_file started(const std::filesystem::path& path,
+                                                   std::span<const tensor_declaration> tensors,
+                                                   const std::map<std::string, std::string>& metadata) {
+        const auto entries = impl::lay_out(tensors, path.string());
+        const std::string header = impl::header_bytes(entries, metadata, path.string());
+        impl::placed_file::places places;
+        for (const auto& entry : entries) places[entry.name] = {header.size() + entry.begin, entry.end - entry.begin};
+        const std::size_t data_size = entries.empty() ? 0 : entries.back().end;
+        return {path, header, header.size() + data_size, std::move(places)};
     }
 
-    [[nodiscard]] places::iterator unfinished(std::string_view name) {
-        const auto found = missing_.find(name);
-        if (found == missing_.end())
-            gptq::detail::fail<option_error>(describe(name), " was not declared, or is written for the second time");
-        return found;
-    }
-
-    void write_to(places::iterator found, std::span<const std::byte> bytes) {
-        auto& [begin, size] = found->second;
-        file_.write_at(begin, bytes);
-        begin += bytes.size();
-        size -= bytes.size();
-        if (size == 0) missing_.erase(found);
-    }
-
-    partial_file file_;
-    places missing_;
+    impl::placed_file file_;
 };
 
 }  // namespace gptq::io

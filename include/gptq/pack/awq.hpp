@@ -19,6 +19,7 @@
 #include <vector>
 
 #include <gptq/core/error.hpp>
+#include <gptq/core/shared_array.hpp>
 #include <gptq/core/transpose.hpp>
 #include <gptq/core/view.hpp>
 #include <gptq/pack/groups.hpp>
@@ -34,7 +35,7 @@ struct awq_linear {
     std::size_t in_features = 0;   ///< a multiple of groups
     std::size_t groups = 0;
     scale_type stored_scales = scale_type::f16;  ///< the type `scales` has in a file
-    std::vector<std::uint32_t> qweight;
+    shared_array<std::uint32_t> qweight;
     std::vector<std::uint32_t> qzeros;
     std::vector<float> scales;
     std::vector<float> bias;  ///< [out], or empty
@@ -196,9 +197,10 @@ inline void expect_awq_can_hold(const packed_linear& p) {
     a.bias = p.bias;
     a.qzeros = impl::pack_zeros(impl::zeros_of(p), p.out_features, awq_linear::bits, 0);
     for (std::uint32_t& word : a.qzeros) word = impl::to_awq_order(word);
-    a.qweight.resize(p.in_features * (p.out_features / 8));
+    std::vector<std::uint32_t> qweight(p.in_features * (p.out_features / 8));
     impl::words_to_awq(view_of(p.qweight.data(), words_for(p.in_features, p.bits), p.out_features),
-                       view_of(a.qweight.data(), p.in_features, p.out_features / 8));
+                       view_of(qweight.data(), p.in_features, p.out_features / 8));
+    a.qweight = std::move(qweight);
     return a;
 }
 
@@ -221,9 +223,10 @@ inline void expect_awq_can_hold(const packed_linear& p) {
     const auto zeros = impl::zeros_of(p);
     p.zeros = impl::format_for(zeros);
     impl::put_zeros(zeros, p);
-    p.qweight.resize(words_for(p.in_features, p.bits) * p.out_features);
+    std::vector<std::uint32_t> qweight(words_for(p.in_features, p.bits) * p.out_features);
     impl::words_from_awq(view_of(a.qweight.data(), p.in_features, p.out_features / 8),
-                         view_of(p.qweight.data(), words_for(p.in_features, p.bits), p.out_features));
+                         view_of(qweight.data(), words_for(p.in_features, p.bits), p.out_features));
+    p.qweight = std::move(qweight);
     return p;
 }
 
@@ -233,10 +236,7 @@ inline void expect_awq_can_hold(const packed_linear& p) {
 
 /// The way back.
 /// @throws shape_error, numeric_error  as check
-[[nodiscard]] inline quantized<uniform_grid> unpack(const awq_linear& a) {
-    const packed_linear p = to_gptq(a);
-    return unpack(p, static_cast<std::ptrdiff_t>(p.in_features / p.groups));
-}
+[[nodiscard]] inline quantized<uniform_grid> unpack(const awq_linear& a) { return unpack(to_gptq(a)); }
 
 }  // namespace GPTQ_ISA
 }  // namespace gptq

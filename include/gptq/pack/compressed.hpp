@@ -18,6 +18,7 @@
 #include <vector>
 
 #include <gptq/core/error.hpp>
+#include <gptq/core/shared_array.hpp>
 #include <gptq/core/view.hpp>
 #include <gptq/grid/quantized.hpp>
 #include <gptq/grid/uniform_grid.hpp>
@@ -36,7 +37,7 @@ struct compressed_linear {
     std::size_t groups = 0;
     unsigned bits = 4;                           ///< 2 … 8
     scale_type stored_scales = scale_type::f16;  ///< the type `weight_scale` has in a file
-    std::vector<std::uint32_t> weight_packed;
+    shared_array<std::uint32_t> weight_packed;
     std::vector<float> weight_scale;
     std::vector<std::uint32_t> weight_zero_point;  ///< empty: every zero point is 2^(bits - 1)
     std::vector<std::int32_t> weight_g_idx;        ///< empty: groups of in / groups neighbouring inputs
@@ -77,8 +78,8 @@ inline void check(const compressed_linear& c) {
 
 namespace impl {
 
-template <class T>
-[[nodiscard]] std::vector<T> transposed(const std::vector<T>& values, std::size_t rows, std::size_t cols) {
+template <class Array, class T = typename Array::value_type>
+[[nodiscard]] std::vector<T> transposed(const Array& values, std::size_t rows, std::size_t cols) {
     std::vector<T> result(values.size());
     transpose_matrix<T>(view_of(values.data(), rows, cols), view_of(result.data(), cols, rows));
     return result;
@@ -188,11 +189,12 @@ inline void expect_compressed_can_hold(std::span<const std::int32_t> g_idx, std:
     c.weight_g_idx = impl::compressed_g_idx(q.g_idx, c.groups);
     c.weight_scale = impl::transposed(rows.scales, c.groups, c.out_features);
     const std::size_t pitch = words_for(c.in_features, c.bits);
-    c.weight_packed.resize(c.out_features * pitch);
+    std::vector<std::uint32_t> words(c.out_features * pitch);
     impl::visit_bits(c.bits, [&](auto bits) {
         for (std::size_t o = 0; o < c.out_features; ++o)
-            impl::pack_stream<bits>(&q.codes[o * c.in_features], c.in_features, &c.weight_packed[o * pitch]);
+            impl::pack_stream<bits>(&q.codes[o * c.in_features], c.in_features, &words[o * pitch]);
     });
+    c.weight_packed = std::move(words);
     check(c);
     return c;
 }

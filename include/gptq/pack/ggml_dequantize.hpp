@@ -11,6 +11,24 @@
 #include <gptq/pack/ggml_type.hpp>
 
 namespace gptq {
+
+/// Whether dequantize knows the type.
+[[nodiscard]] constexpr bool is_understood(ggml_type type) noexcept {
+    switch (type) {
+        case ggml_type::q4_0:
+        case ggml_type::q4_1:
+        case ggml_type::q5_0:
+        case ggml_type::q5_1:
+        case ggml_type::q8_0:
+        case ggml_type::q2_k:
+        case ggml_type::q3_k:
+        case ggml_type::q4_k:
+        case ggml_type::q5_k:
+        case ggml_type::q6_k: return true;
+        default: return false;
+    }
+}
+
 inline namespace GPTQ_ISA {
 
 namespace impl {

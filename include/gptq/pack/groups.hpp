@@ -25,6 +25,15 @@ inline namespace GPTQ_ISA {
     return g_idx;
 }
 
+/// Whether every group is a run of neighbouring columns: a layer without act-order.
+[[nodiscard]] inline bool groups_are_runs(std::span<const std::int32_t> g_idx) { return std::ranges::is_sorted(g_idx); }
+
+/// A group size that makes so many groups of a row: per_row for one group.
+/// @pre  groups is what some group size makes of the row
+[[nodiscard]] constexpr std::ptrdiff_t group_size_for(std::size_t in_features, std::size_t groups) noexcept {
+    return groups == 1 ? per_row : static_cast<std::ptrdiff_t>((in_features + groups - 1) / groups);
+}
+
 /// The columns in the order of their groups; within a group, in their own.
 /// @pre  0 <= g_idx[i]
 [[nodiscard]] inline std::vector<std::size_t> grouped_order(std::span<const std::int32_t> g_idx) {
@@ -69,16 +78,14 @@ inline void expect_permutation(std::span<const std::size_t> order, std::size_t s
 [[nodiscard]] inline packed_linear permute_inputs(packed_linear p, std::span<const std::size_t> order) {
     check(p);
     impl::expect_permutation(order, p.in_features);
-    std::vector<std::uint8_t> codes(p.out_features * p.in_features), row(p.in_features);
+    std::vector<std::uint8_t> codes = impl::unpacked_codes(p), row(p.in_features);
     std::vector<std::int32_t> g_idx(p.in_features);
-    const auto words = view_of(p.qweight.data(), words_for(p.in_features, p.bits), p.out_features);
     const auto rows = view_of(codes.data(), p.out_features, p.in_features);
-    impl::visit_bits(p.bits, [&](auto bits) { impl::unpack_columns<bits>(words, rows); });
     for (std::size_t o = 0; o < p.out_features; ++o) {
         for (std::size_t i = 0; i < order.size(); ++i) row[i] = rows(o, order[i]);
         std::ranges::copy(row, rows.row_data(o));
     }
-    impl::visit_bits(p.bits, [&](auto bits) { impl::pack_columns<bits>(rows, words); });
+    p.qweight = impl::packed_codes(codes, p.out_features, p.in_features, p.bits);
     for (std::size_t i = 0; i < order.size(); ++i) g_idx[i] = p.g_idx[order[i]];
     p.g_idx = std::move(g_idx);
     return p;
@@ -110,6 +117,13 @@ struct reordered_linear {
     p.zeros = zeros;
     impl::put_zeros(values, p);
     return p;
+}
+
+/// The codes, scales and zero points of a layer whose group size nobody tells.
+/// @throws shape_error, option_error, numeric_error  the layer is inconsistent
+[[nodiscard]] inline quantized<uniform_grid> unpack(const packed_linear& p) {
+    check(p);
+    return unpack(p, group_size_for(p.in_features, p.groups));
 }
 
 /// Whether every zero point is the middle of the codes, 2^(bits - 1).

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include <gptq/core/error.hpp>
+#include <gptq/core/shared_array.hpp>
 #include <gptq/core/view.hpp>
 #include <gptq/grid/quantized.hpp>
 #include <gptq/grid/uniform_grid.hpp>
@@ -40,7 +41,7 @@ struct packed_linear {
     unsigned bits = 4;  ///< 2, 3, 4 or 8
     zero_format zeros = zero_format::v1;
     scale_type stored_scales = scale_type::f16;  ///< the type `scales` has in a file; every value fits it exactly
-    std::vector<std::uint32_t> qweight;
+    shared_array<std::uint32_t> qweight;
     std::vector<std::uint32_t> qzeros;
     std::vector<float> scales;
     std::vector<std::int32_t> g_idx;
@@ -127,6 +128,26 @@ inline void put_zeros(std::span<const std::uint8_t> zeros, packed_linear& p) {
     return has_zero ? zero_format::v2 : zero_format::v1;
 }
 
+/// qweight of codes [out, in].
+[[nodiscard]] inline std::vector<std::uint32_t> packed_codes(std::span<const std::uint8_t> codes, std::size_t outputs,
+                                                             std::size_t inputs, unsigned bits) {
+    std::vector<std::uint32_t> words(words_for(inputs, bits) * outputs);
+    visit_bits(bits, [&](auto b) {
+        pack_columns<b>(view_of(codes.data(), outputs, inputs), view_of(words.data(), words_for(inputs, b), outputs));
+    });
+    return words;
+}
+
+/// The codes [out, in] of a layer.
+[[nodiscard]] inline std::vector<std::uint8_t> unpacked_codes(const packed_linear& p) {
+    std::vector<std::uint8_t> codes(p.out_features * p.in_features);
+    visit_bits(p.bits, [&](auto b) {
+        unpack_columns<b>(view_of(p.qweight.data(), words_for(p.in_features, b), p.out_features),
+                          view_of(codes.data(), p.out_features, p.in_features));
+    });
+    return codes;
+}
+
 [[nodiscard]] inline bool all_in_the_middle(std::span<const std::uint8_t> zeros, unsigned bits) {
     const unsigned middle = 1U << (bits - 1);
     return find_wrong(zeros, [middle](std::uint8_t z) { return z != middle; }) == zeros.size();
@@ -153,12 +174,8 @@ inline void put_zeros(std::span<const std::uint8_t> zeros, packed_linear& p) {
     auto rows = impl::group_rows_of(q);
     p.scales = std::move(rows.scales);
     impl::put_zeros(rows.zeros, p);
-    p.qweight.resize(words_for(p.in_features, p.bits) * p.out_features);
+    p.qweight = impl::packed_codes(q.codes, p.out_features, p.in_features, p.bits);
     check(p);
-    impl::visit_bits(p.bits, [&](auto bits) {
-        impl::pack_columns<bits>(view_of(q.codes.data(), q.out_features, q.in_features),
-                                 view_of(p.qweight.data(), words_for(p.in_features, bits), p.out_features));
-    });
     return p;
 }
 
@@ -184,11 +201,7 @@ inline void put_zeros(std::span<const std::uint8_t> zeros, packed_linear& p) {
     q.in_features = p.in_features;
     q.g_idx = p.g_idx;
     q.parameters = impl::parameters_of(rows, p.out_features);
-    q.codes.resize(p.out_features * p.in_features);
-    impl::visit_bits(p.bits, [&](auto bits) {
-        impl::unpack_columns<bits>(view_of(p.qweight.data(), words_for(p.in_features, bits), p.out_features),
-                                   view_of(q.codes.data(), q.out_features, q.in_features));
-    });
+    q.codes = impl::unpacked_codes(p);
     return q;
 }
 

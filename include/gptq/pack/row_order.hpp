@@ -48,8 +48,8 @@ inline void expect_outputs(std::span<const std::size_t> order, std::size_t out_f
 }
 
 /// to[r, o] = from[r, order[o]] for rows of order.size() elements.
-template <class T>
-[[nodiscard]] std::vector<T> permuted_columns(const std::vector<T>& from, std::span<const std::size_t> order) {
+template <class Array, class T = typename Array::value_type>
+[[nodiscard]] std::vector<T> permuted_columns(const Array& from, std::span<const std::size_t> order) {
     std::vector<T> to(from.size());
     for (std::size_t row = 0; row < from.size(); row += order.size())
         for (std::size_t o = 0; o < order.size(); ++o) to[row + o] = from[row + order[o]];

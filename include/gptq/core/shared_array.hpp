@@ -1,0 +1,49 @@
+// Read-only elements that are either owned or lie in memory that something else keeps, such as a mapped file.
+// Copies share them: a layer that was loaded, and its copies, read the file's own pages.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace gptq {
+
+template <class T>
+class shared_array {
+public:
+    using value_type = T;
+
+    shared_array() = default;
+
+    /// Owns the elements. Not explicit: whoever fills a vector hands it over as it is.
+    shared_array(std::vector<T> values) {  // NOLINT(google-explicit-constructor)
+        auto owner = std::make_shared<const std::vector<T>>(std::move(values));
+        values_ = *owner;
+        owner_ = std::move(owner);
+    }
+
+    /// Refers to elements that `owner` keeps.
+    shared_array(std::span<const T> values, std::shared_ptr<const void> owner)
+        : values_(values), owner_(std::move(owner)) {}
+
+    [[nodiscard]] const T* data() const noexcept { return values_.data(); }
+    [[nodiscard]] std::size_t size() const noexcept { return values_.size(); }
+    [[nodiscard]] bool empty() const noexcept { return values_.empty(); }
+    [[nodiscard]] const T& operator[](std::size_t i) const noexcept { return values_[i]; }
+    [[nodiscard]] auto begin() const noexcept { return values_.begin(); }
+    [[nodiscard]] auto end() const noexcept { return values_.end(); }
+
+    /// The same elements, wherever they are.
+    friend bool operator==(const shared_array& a, const shared_array& b) {
+        return std::ranges::equal(a.values_, b.values_);
+    }
+
+private:
+    std::span<const T> values_;
+    std::shared_ptr<const void> owner_;
+};
+
+}  // namespace gptq
