@@ -35,14 +35,14 @@ void to_folder(const convert_settings& s) {
     progress_bar bar("converting");
     loader_warnings warnings;
     std::size_t requantized = 0;
-    const auto how = convert(source, folder, options, [&](const converted_layer& layer) {
+    convert(source, folder, options, [&](const converted_layer& layer) {
         bar.show(layer.done, layer.whole);
         if (layer.requantized) {
             bar.clear();
             std::cout << layer.name << "  rounded anew\n";
             ++requantized;
         }
-        if (layer.config) warnings.add(layer.name, layer.packed, *layer.config);
+        warnings.add(layer.name, layer.packed, layer.how);
     });
     bar.clear();
     std::cout << "wrote " << s.out << ": " << source.modules.size() << " layers as " << s.to << ", "

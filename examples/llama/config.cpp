@@ -2,12 +2,11 @@
 
 #include <cmath>
 #include <cstdint>
-#include <fstream>
-#include <iterator>
 #include <numbers>
 #include <string>
 
 #include <gptq/core/error.hpp>
+#include <gptq/io/mapped_file.hpp>
 #include <nlohmann/json.hpp>
 
 namespace llama {
@@ -77,10 +76,8 @@ private:
 };
 
 fields read_fields(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    if (!file) fail<gptq::file_error>(path.string(), ": cannot be read; a model folder must hold it");
-    const std::string text{std::istreambuf_iterator<char>(file), {}};
-    json value = json::parse(text, nullptr, /*allow_exceptions=*/false);
+    const gptq::io::mapped_file file(path);
+    json value = json::parse(file.text(), nullptr, /*allow_exceptions=*/false);
     if (value.is_discarded()) fail<format_error>(path.string(), ": is not JSON");
     return {std::move(value), path.string()};
 }

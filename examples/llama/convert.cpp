@@ -146,8 +146,7 @@ quantization convert(const checkpoint& source, gptq::io::atomic_folder& folder, 
     for (const std::string& module : source.modules) {
         const converter::layer layer = layers.load(module);
         for (const stored_tensor& tensor : layer.tensors) writer.write(tensor.declaration.name, tensor.bytes);
-        const auto config = gptq_config_of(layer.packed, layers.how());
-        done({module, layer.packed, config ? &*config : nullptr, layer.requantized, ++count, source.modules.size()});
+        done({module, layer.packed, layers.how(), layer.requantized, ++count, source.modules.size()});
     }
     writer.finish();
     copy_small_files(source.folder, folder.path());

@@ -41,7 +41,7 @@ struct checkpoint {
 struct converted_layer {
     const std::string& name;
     const gptq::packed_linear& packed;
-    const gptq::io::gptq_config* config;  ///< of the layer, where the checkpoint is a GPTQ one
+    const gptq::io::quantization& how;  ///< of the new checkpoint
     bool requantized;
     std::size_t done, whole;
 };

@@ -71,7 +71,7 @@ io::awq_config awq_config_for(const checkpoint& source, const facts_by_module& f
     if (const auto* same = std::get_if<io::awq_config>(&source.how)) return *same;
     io::awq_config config;
     config.group_size = group_size_of(source.how);
-    config.sym = std::ranges::all_of(facts, [](const auto& f) { return f.second.sym; });
+    config.sym = false;  // zero points are stored in any case, and some loaders take no file that says it has none
     config.modules_to_not_convert = float_modules(source);
     if (!config.modules_to_not_convert.empty() && !quantizes_head(facts))
         config.modules_to_not_convert.emplace_back("lm_head");  // which goes without saying only where nothing is said

@@ -13,7 +13,7 @@ namespace llama {
 class loader_warnings {
 public:
     /// A layer of the checkpoint.
-    void add(const std::string& module, const gptq::packed_linear& p, const gptq::io::gptq_config& config);
+    void add(const std::string& module, const gptq::packed_linear& p, const gptq::io::quantization& how);
 
     /// A line for each program and reason; nothing where all programs take all layers.
     void print(std::ostream& out) const;

@@ -1,6 +1,7 @@
 // One reader for each kind of step, and the alphabet in which byte-level tokenizers write bytes.
 #include "tokenizer_json_steps.hpp"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -21,10 +22,31 @@ namespace {
     return steps;
 }
 
-[[nodiscard]] replace read_replace(const json_field& step) {
-    const json_field pattern = step["pattern"]["String"];
+/// How many times as long the steps of a file can make a text. A few of them that each make it ten times as long would
+/// fill any memory with the name of one token.
+class growth {
+public:
+    void add(double factor, const json_field& step) {
+        factor_ *= factor;
+        if (factor_ > 64) step.refuse("steps that together make a text at most 64 times as long");
+    }
+
+private:
+    double factor_ = 1;
+};
+
+[[nodiscard]] prepend read_prepend(const json_field& step, growth& total) {
+    const json_field what = step["prepend"];
+    total.add(1 + static_cast<double>(what.text().size()), what);
+    return {what.text()};
+}
+
+[[nodiscard]] replace read_replace(const json_field& step, growth& total) {
+    const json_field pattern = step["pattern"]["String"], content = step["content"];
     if (!pattern.is_string() || pattern.text().empty()) pattern.refuse("a string that is not empty");
-    return {pattern.text(), step["content"].text()};
+    const double ratio = static_cast<double>(content.text().size()) / static_cast<double>(pattern.text().size());
+    total.add(std::max(1.0, ratio), content);
+    return {pattern.text(), content.text()};
 }
 
 [[nodiscard]] split_regex compiled(std::string_view pattern, const json_field& at) {
@@ -48,7 +70,7 @@ namespace {
     const std::string name = scheme.text_or(step["add_prefix_space"].flag_or(true) ? "always" : "never");
     if (name != "always" && name != "first" && name != "never") scheme.refuse("always, first or never");
     const json_field mark = step["replacement"];
-    if (mark.text().empty()) mark.refuse("a character");
+    if (mark.text().empty() || character_bytes(mark.text()) != mark.text().size()) mark.refuse("a character");
     return {mark.text(), name == "always" ? always : name == "first" ? first : never, step["split"].flag_or(true)};
 }
 
@@ -91,11 +113,12 @@ void read_pre_tokenizer_step(const json_field& step, tokenizer_model& model) {
 /// Reads [Replace …, ByteFallback, Fuse, Strip] in that order; each may be missing, and Strip needs Fuse.
 [[nodiscard]] token_spelling read_sentencepiece_decoder(const std::vector<json_field>& steps, tokenizer_model& model) {
     token_spelling spelling;
+    growth total;
     enum { replacing, byte_fallback, fuse, strip } reached = replacing;
     for (const json_field& step : steps) {
         const std::string& type = step["type"].text();
         if (type == "Replace" && reached == replacing) {
-            spelling.replacements.push_back(read_replace(step));
+            spelling.replacements.push_back(read_replace(step, total));
         } else if (type == "ByteFallback" && reached < byte_fallback) {
             reached = byte_fallback;
             spelling.byte_pieces = true;
@@ -161,12 +184,13 @@ std::string token_spelling::printed(const std::string& token) const {
 }
 
 void read_normalizer(const json_field& field, tokenizer_model& model) {
+    growth total;
     for (const json_field& step : steps_of(field, "normalizers")) {
         const std::string& type = step["type"].text();
         if (type == "Prepend") {
-            model.normalizers.emplace_back(prepend{step["prepend"].text()});
+            model.normalizers.emplace_back(read_prepend(step, total));
         } else if (type == "Replace") {
-            model.normalizers.emplace_back(read_replace(step));
+            model.normalizers.emplace_back(read_replace(step, total));
         } else {
             step["type"].refuse("Prepend, Replace or one Sequence of them");
         }

@@ -210,8 +210,7 @@ TEST_CASE("loaders that will refuse a layer are named with the reason") {
     quantize(folder / "in", {.bits = 4, .group_size = 64, .sym = false});
     const auto source = checkpoint::open(folder / "in");
     loader_warnings warnings;
-    for (const std::string& module : source.modules)
-        warnings.add(module, source.load(module), std::get<gptq::io::gptq_config>(source.how));
+    for (const std::string& module : source.modules) warnings.add(module, source.load(module), source.how);
     std::ostringstream out;
     warnings.print(out);
     CHECK(out.str().find("vLLM (Marlin): the grid is asymmetric, expected a symmetric one (all layers)") !=

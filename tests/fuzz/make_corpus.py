@@ -178,6 +178,13 @@ def awq_config(**changes):
             "modules_to_not_convert": None} | changes
 
 
+def mixed_compressed_config():
+    """Two groups of modules, of 8 bits and of 4."""
+    config, other = compressed_config(num_bits=8, symmetric=False), compressed_config()
+    config["config_groups"]["group_1"] = other["config_groups"]["group_0"] | {"targets": ["re:.*up_proj"]}
+    return config
+
+
 def compressed_config(**changes):
     weights = {"num_bits": 4, "type": "int", "symmetric": True, "strategy": "group", "group_size": 8,
                "actorder": None, "dynamic": False} | changes
@@ -203,7 +210,8 @@ def gptq_tensors(bits, out, columns, groups):
     def count(n):
         return -(-n * bits // 32)
 
-    return {"qweight": i32(count(columns), out), "qzeros": ("I32", [groups, count(out)], b"\x55" * 4 * groups * count(out)),
+    zeros = b"\x55" * 4 * groups * count(out)
+    return {"qweight": i32(count(columns), out), "qzeros": ("I32", [groups, count(out)], zeros),
             "scales": ("F16", [groups, out], halves(groups * out))}
 
 
@@ -216,9 +224,12 @@ def make_gptq_module():
     two_groups = gptq_tensors(4, 8, 16, 2)
     put("gptq_module", "act_order", module(gptq_config(desc_act=True), two_groups | g_idx([0, 1, -1, -2] * 4)))
     put("gptq_module", "outside_of_groups", module(gptq_config(desc_act=True), two_groups | g_idx([0, 1, 2, -3] * 4)))
+    mixed = {"+:.*up_proj": {"bits": 8}, "+:.*down_proj": {"bits": 4, "group_size": 8}, "-:lm_head": {}}
+    put("gptq_module", "mixed", module(gptq_config(bits=2, dynamic=mixed), two_groups))
     put("gptq_module", "version_2", module(gptq_config(checkpoint_format="gptq_v2", sym=False), two_groups))
     put("gptq_module", "whole_row", module(gptq_config(group_size=-1), gptq_tensors(4, 8, 20, 1) | g_idx([0] * 20)))
-    put("gptq_module", "ragged_group", module(gptq_config(), gptq_tensors(4, 8, 20, 3) | g_idx([i // 8 for i in range(20)])))
+    ragged = gptq_tensors(4, 8, 20, 3) | g_idx([i // 8 for i in range(20)])
+    put("gptq_module", "ragged_group", module(gptq_config(), ragged))
     floats = {"scales": ("F32", [2, 8], words(16)), "bias": ("BF16", [8], halves(8))}
     put("gptq_module", "floats_and_bias", module(gptq_config(), two_groups | floats))
     put("gptq_module", "not_finite", module(gptq_config(), two_groups | {"scales": ("F16", [2, 8], b"\x00\x7E" * 16)}))
@@ -244,7 +255,8 @@ def make_compressed_tensors_module():
         def count(n):
             return -(-n * bits // 32)
 
-        result = {"weight_packed": i32(out, count(columns)), "weight_scale": ("F16", [out, groups], halves(out * groups)),
+        result = {"weight_packed": i32(out, count(columns)),
+                  "weight_scale": ("F16", [out, groups], halves(out * groups)),
                   "weight_shape": ("I64", [2], struct.pack("<2q", out, columns))}
         return result | ({"weight_zero_point": i32(count(out), groups)} if zeros else {})
 
@@ -252,6 +264,7 @@ def make_compressed_tensors_module():
         put("compressed_tensors_module", f"{bits}_bits",
             module(compressed_config(num_bits=bits, symmetric=False), tensors(bits, 5, 16, 2, True)))
     put("compressed_tensors_module", "symmetric", module(compressed_config(), tensors(4, 5, 16, 2, False)))
+    put("compressed_tensors_module", "mixed", module(mixed_compressed_config(), tensors(4, 5, 16, 2, False)))
     put("compressed_tensors_module", "channels",
         module(compressed_config(strategy="channel", group_size=None), tensors(4, 5, 13, 1, False)))
     scattered = {"weight_g_idx": ("I32", [16], struct.pack("<16i", *[0, 1] * 8)), "bias": ("F16", [5], halves(5))}
@@ -273,6 +286,7 @@ def make_quantization_config():
         "awq_own": {"w_bit": 4, "q_group_size": 128, "zero_point": True, "version": "GEMM"},
         "compressed_tensors": compressed_config(),
         "compressed_tensors_asymmetric": compressed_config(symmetric=False, num_bits=8, actorder="static"),
+        "compressed_tensors_mixed": mixed_compressed_config(),
         "compressed_tensors_channels": compressed_config(strategy="channel", group_size=None),
         "another_method": {"quant_method": "bitsandbytes", "load_in_4bit": True},
     }

@@ -26,7 +26,9 @@ template <class Read>
 void expect_same_again(const std::filesystem::path& folder, Read read) {
     const auto config = read(folder);
     check(config);
-    const std::string text = "{\"quantization_config\":" + to_json(config).dump() + "}";
+    std::string text;
+    const auto write = [&] { text = "{\"quantization_config\":" + to_json(config).dump() + "}"; };
+    if (!fuzz::accepts<gptq::option_error>(write)) return;  // that of a mixed checkpoint, which is read only
     fuzz::require(written(read(fuzz::folder_with("config.json", text))) == written(config));
 }
 

@@ -15,6 +15,8 @@ import gguf
 import numpy as np
 from gguf.quants import dequantize
 
+from results import report
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TYPES = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"]
 # Where the f16 fields of a block are; for the others, at 0.
@@ -107,10 +109,7 @@ def main():
         question = folder / "question.gguf"
         write_question(question, np.random.default_rng(1))
         answer = answer_to(question, folder, sys.argv[1:] or ["c++", "-O2"])
-        results = list(comparisons(gguf.GGUFReader(question), gguf.GGUFReader(answer)))
-    for what, equal in results:
-        print("equal " if equal else "DIFFER", what)
-    return 0 if all(equal for _, equal in results) else 1
+        return report(comparisons(gguf.GGUFReader(question), gguf.GGUFReader(answer)))
 
 
 if __name__ == "__main__":

@@ -248,7 +248,7 @@ def networks(e):
         yield f"{name}: logits differ by {error:.2g}, tolerance {tolerance:.2g}", error <= tolerance
 
 
-FRAGMENTS = [" ", "  ", "    ", "\n", "\n\n", "\r\n", "\t", "a", "I", "the", " the", "The", "'s", "'LL", "'re", "don't", "1",
+FRAGMENTS = [" ", " unmade", "  ", "    ", "\n", "\n\n", "\r\n", "\t", "a", "I", "the", " the", "The", "'s", "'LL", "'re", "don't", "1",
              "23", "456", "7890", "12345678", ".", ",", "...", "!?", "---", "()", "[]", "{x}", "#", "$", "+=", "é", "ß", "Ö",
              "ñ", "Ελλ", "Рус", "日本", "語", "한국", "हिन्दी", "🙂", "🙃", "½", "²", "٣", "\u00a0", "\u3000", "\u2003", "_", "@",
              "https://x.yz/?a=1&b=2", "\u0301", "ﬁ", "Ǆ", "\u200b"]  # fmt: skip

@@ -92,10 +92,10 @@ def added(token, id, special):
 
 
 def byte_level_json(steps, ignore_merges=False, merges=400):
-    """A tokenizer.json and how many tokens it has. Ids 1 and 2 are not tokens that text becomes."""
+    """A tokenizer.json and how many tokens it has. Of its words, no merges make " unmade"."""
     alphabet = byte_level_alphabet()
     pairs = trained_merges([alphabet[byte] for byte in CORPUS.encode()], merges)
-    pieces = list(alphabet.values()) + ["".join(pair) for pair in pairs]
+    pieces = list(alphabet.values()) + ["".join(pair) for pair in pairs] + ["\u0120unmade"]
     vocab = {piece: id + 3 for id, piece in enumerate(dict.fromkeys(pieces))}
     size = len(vocab) + 3
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}

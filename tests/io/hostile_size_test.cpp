@@ -60,7 +60,6 @@ TEST_CASE("a header of 100 MB is read, or refused, in memory of its size", "[io]
         {"{\"a\":", "{\"a\":", "0", "f: header: JSON is nested deeper than 32"},
         {"{\"a\":", "1", "}", "f: header: JSON holds a number that is out of range"},
         {"{\"a", "\\n", "\":3}", "f: tensor 'a\\x0A\\x0A"},
-        {"{\"a", "n", "\":3}", "f: tensor 'ann"},
         {"{\"a\":\"", "n", "\"}", "f: tensor 'a': its description is of type string, expected an object"},
     }));
     CAPTURE(begin, piece);

@@ -99,6 +99,18 @@ TEST_CASE("a layer means the same in AWQ, and is the same after it, in all shape
     CHECK(codes.parameters == q.parameters);
 }
 
+TEST_CASE("a layer that no cache holds is the same after AWQ", "[pack]") {
+    const std::size_t in = GENERATE(4096U, 4099U);
+    const auto q = random_layer(4224, in, {.bits = 4, .group_size = -1});
+    const packed_linear p = pack(q);
+    const awq_linear a = to_awq(p);
+    std::size_t wrong = 0;
+    for (std::size_t o = 0; o < a.out_features; o += 17)
+        for (std::size_t i = 0; i < in; i += 19) wrong += value_at(a, o, i) != q.value(o, i);
+    CHECK(wrong == 0);
+    CHECK(to_gptq(a).qweight == p.qweight);
+}
+
 TEST_CASE("a zero point of 0 is AWQ's as it is, and makes GPTQ v2", "[pack]") {
     auto q = worked_module();
     q.parameters[3].zero = 0;

@@ -159,6 +159,12 @@ TEST_CASE("what decides is how far codes lie from their zero points, not the wid
           "-128 … 127; quantize with 7 bits, or symmetrically");
 }
 
+TEST_CASE("a packed layer that no cache holds becomes the blocks that its codes become", "[pack]") {
+    const std::size_t in = GENERATE(4096U, 4128U);  // rows of blocks that are whole vectors, or not
+    const layer q = symmetric(random_layer(4224, in, {.bits = 4, .group_size = 32}));
+    for (const ggml_type type : {ggml_type::q4_0, ggml_type::q5_0}) CHECK(to_ggml(pack(q), type) == to_ggml(q, type));
+}
+
 TEST_CASE("the extreme codes become the extreme codes", "[pack]") {
     const auto first_and_last = [](unsigned bits, float zero, ggml_type type) {
         auto q = one_block(bits, {1.0F, zero});

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -92,6 +93,30 @@ TEST_CASE("rows of codes become columns of words, and come back, in all shapes a
     });
     CHECK(packed == expected);
     CHECK(back == values);
+}
+
+TEST_CASE("matrices that no cache holds are packed and unpacked alike, wherever they lie", "[pack]") {
+    const unsigned bits = GENERATE(2U, 3U, 4U, 8U);
+    const std::size_t out = GENERATE(2048U, 2049U), in = 16416;  // rows of words that are whole vectors, or not
+    const std::size_t shift = GENERATE(0U, 1U);                  // from where vectors may lie
+    CAPTURE(bits, out, shift);
+    codes values(out * in + shift), back(values.size());
+    std::uint32_t state = 1;
+    for (auto& code : values) code = static_cast<std::uint8_t>((state = state * 1664525 + 1013904223) >> (32 - bits));
+    const std::size_t rows = gptq::words_for(in, bits);
+    words packed(rows * out + shift);
+    const auto packed_view = view_of(packed.data() + shift, rows, out);
+    gptq::impl::visit_bits(bits, [&](auto b) {
+        gptq::impl::pack_columns<b>(view_of(std::as_const(values).data() + shift, out, in), packed_view);
+        gptq::impl::unpack_columns<b>(packed_view, view_of(back.data() + shift, out, in));
+    });
+    back[0] = values[0];
+    CHECK(back == values);
+    std::size_t wrong = 0;
+    for (std::size_t o = 0; o < out; o += 37)
+        for (std::size_t i = 0; i < in; i += 41)
+            wrong += gptq::field(packed_view.data + o, out, i, bits) != values[shift + o * in + i];
+    CHECK(wrong == 0);
 }
 
 TEST_CASE("a matrix and its transpose have the same elements, in all shapes around a tile", "[pack]") {

@@ -1,4 +1,4 @@
-// Which programs load a GPTQ layer, and what keeps the others from it. The table holds what the loaders' sources
+// Which programs load a quantized layer, and what keeps the others from it. The tables hold what the loaders' sources
 // demanded in 2025 and 2026; what is not known of a loader is not held against a layer.
 #pragma once
 
@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -33,11 +34,13 @@ struct group_sizes {
 
 enum class act_order_support { any, none, static_groups_and_true_sequential };
 
-/// What a loader of GPTQ checkpoints accepts.
-struct gptq_loader {
+inline constexpr unsigned any_width = ~0U;
+
+/// What a loader, or one of its kernels, accepts.
+struct loader {
     std::string_view name;
-    unsigned widths;  ///< bit b stands for b bits
-    bool asymmetric = true;
+    unsigned widths;                  ///< bit b stands for b bits
+    unsigned asymmetric = any_width;  ///< of these, the widths of asymmetric grids
     group_sizes groups = {};
     std::size_t in_multiple = 1;
     std::size_t out_multiple = 1;
@@ -63,25 +66,25 @@ inline constexpr group_sizes marlin_groups{.least = 32, .most = 128};
 
 // clang-format off
 /// Mixtures of experts have demands of their own on hidden and intermediate sizes, which are not in here.
-inline constexpr gptq_loader gptq_loaders[] = {
-    {.name = "vLLM (Marlin)", .widths = impl::widths({4, 8}), .asymmetric = false, .groups = impl::marlin_groups,
+inline constexpr loader gptq_loaders[] = {
+    {.name = "vLLM (Marlin)", .widths = impl::widths({4, 8}), .asymmetric = 0, .groups = impl::marlin_groups,
      .in_multiple = 128, .out_multiple = 64},
     {.name = "vLLM (gptq)", .widths = impl::widths({2, 3, 4, 8}), .groups = impl::any_groups, .out_fills_words = true,
      .f16_only = true},
     {.name = "vLLM (CPU)", .widths = impl::widths({4}), .groups = {.multiple_of = 2}, .in_multiple = 32, .out_multiple = 32},
-    {.name = "SGLang (Marlin)", .widths = impl::widths({4, 8}), .asymmetric = false, .groups = impl::marlin_groups,
+    {.name = "SGLang (Marlin)", .widths = impl::widths({4, 8}), .asymmetric = 0, .groups = impl::marlin_groups,
      .in_multiple = 128, .out_multiple = 64},
     {.name = "SGLang (gptq)", .widths = impl::widths({2, 3, 4, 8}), .groups = impl::any_groups, .out_fills_words = true},
     {.name = "SGLang (CPU)", .widths = impl::widths({4}), .groups = impl::unknown_groups,
      .act_order = act_order_support::static_groups_and_true_sequential, .v2_zeros = false},
-    {.name = "TGI (Marlin)", .widths = impl::widths({4, 8}), .asymmetric = false, .groups = impl::marlin_groups, .v2_zeros = false},
+    {.name = "TGI (Marlin)", .widths = impl::widths({4, 8}), .asymmetric = 0, .groups = impl::marlin_groups, .v2_zeros = false},
     {.name = "TGI (ExLlama)", .widths = impl::widths({4}), .groups = impl::any_groups,
      .act_order = act_order_support::none, .v2_zeros = false},
     {.name = "TGI (Triton)", .widths = impl::widths({2, 4, 8}), .groups = impl::any_groups, .v2_zeros = false},
     {.name = "ExLlamaV2", .widths = impl::widths({4}), .in_multiple = 32, .out_multiple = 32},
     {.name = "GPTQModel (torch)", .widths = impl::widths({2, 3, 4, 5, 6, 7, 8}),
      .groups = {.least = 16, .most = 1024, .all_inputs = true, .short_last = true}},
-    {.name = "GPTQModel (Marlin)", .widths = impl::widths({4, 8}), .asymmetric = false, .groups = impl::marlin_groups,
+    {.name = "GPTQModel (Marlin)", .widths = impl::widths({4, 8}), .asymmetric = 0, .groups = impl::marlin_groups,
      .out_multiple = 64},
     {.name = "GPTQModel (Machete)", .widths = impl::widths({4, 8}), .groups = {.least = 64, .most = 128},
      .in_multiple = 64, .out_multiple = 128},
@@ -89,11 +92,26 @@ inline constexpr gptq_loader gptq_loaders[] = {
      .in_multiple = 32, .out_multiple = 32},
     {.name = "GPTQModel (CPU, int4)", .widths = impl::widths({4}), .groups = {.whole_row = false, .least = 16, .most = 128}},
     {.name = "GPTQModel (CPU, int8)", .widths = impl::widths({2, 4, 8}), .groups = {.least = 16, .most = 128}},
-    {.name = "AutoGPTQ (Marlin file)", .widths = impl::widths({4}), .asymmetric = false, .groups = {.least = 128, .most = 128},
+    {.name = "AutoGPTQ (Marlin file)", .widths = impl::widths({4}), .asymmetric = 0, .groups = {.least = 128, .most = 128},
      .in_multiple = 128, .out_multiple = 256, .act_order = act_order_support::none},
     {.name = "TensorRT-LLM", .widths = impl::widths({4}), .groups = impl::unknown_groups,
      .act_order = act_order_support::none, .v2_zeros = false},
     {.name = "llama.cpp (converter)", .widths = impl::widths({2, 4, 8}), .groups = impl::unknown_groups, .out_fills_words = true},
+};
+
+/// Of AWQ checkpoints (GEMM).
+inline constexpr loader awq_loaders[] = {
+    {.name = "vLLM (AWQ-Marlin)", .widths = impl::widths({4}), .groups = impl::marlin_groups, .in_multiple = 128, .out_multiple = 64},
+    {.name = "vLLM (AWQ)", .widths = impl::widths({4}), .groups = {.whole_row = false, .multiple_of = 1}, .f16_only = true},
+    {.name = "AutoAWQ", .widths = impl::widths({4}), .groups = impl::any_groups, .out_multiple = 32},
+};
+
+/// Of compressed-tensors checkpoints (pack-quantized).
+inline constexpr loader compressed_tensors_loaders[] = {
+    {.name = "vLLM (Marlin)", .widths = impl::widths({4, 8}), .asymmetric = impl::widths({4}), .groups = impl::marlin_groups,
+     .in_multiple = 128, .out_multiple = 64},
+    {.name = "vLLM (ExLlama)", .widths = impl::widths({4, 8}), .asymmetric = 0, .groups = impl::any_groups, .out_fills_words = true},
+    {.name = "llama.cpp (converter)", .widths = impl::widths({4, 8}), .groups = {.whole_row = false, .multiple_of = 1}},
 };
 // clang-format on
 
@@ -101,7 +119,7 @@ inline constexpr gptq_loader gptq_loaders[] = {
 struct layer_facts {
     std::size_t out_features = 0;
     std::size_t in_features = 0;
-    gptq_config config;  ///< of its checkpoint
+    gptq_config config;  ///< of its checkpoint; of one in another format, what GPTQ would say of it
     scale_type scales = scale_type::f16;
 };
 
@@ -159,7 +177,7 @@ namespace impl {
     return !config.desc_act || (config.static_groups && config.true_sequential);
 }
 
-[[nodiscard]] inline std::vector<std::string> reasons_against(const layer_facts& layer, const gptq_loader& loader) {
+[[nodiscard]] inline std::vector<std::string> reasons_against(const layer_facts& layer, const loader& who) {
     using gptq::detail::text;
     std::vector<std::string> reasons;
     const auto demand = [&reasons](bool met, const auto&... parts) {
@@ -167,25 +185,23 @@ namespace impl {
     };
     const gptq_config& config = layer.config;
     const auto size = config.group_size == per_row ? layer.in_features : static_cast<std::size_t>(config.group_size);
-    demand((loader.widths >> config.bits & 1U) != 0, "bits is ", config.bits, ", expected ",
-           widths_text(loader.widths));
-    demand(config.sym || loader.asymmetric, "the grid is asymmetric, expected a symmetric one");
-    demand(takes(loader.groups, layer), "group_size is ", config.group_size, ", expected ", sizes_text(loader.groups));
-    demand(loader.groups.short_last || layer.in_features % size == 0, "in_features is ", layer.in_features,
+    demand((who.widths >> config.bits & 1U) != 0, "bits is ", config.bits, ", expected ", widths_text(who.widths));
+    demand(config.sym || (who.asymmetric >> config.bits & 1U) != 0, "the grid is asymmetric, expected a symmetric one");
+    demand(takes(who.groups, layer), "group_size is ", config.group_size, ", expected ", sizes_text(who.groups));
+    demand(who.groups.short_last || layer.in_features % size == 0, "in_features is ", layer.in_features,
            ", expected a multiple of the group size ", size);
-    demand(layer.in_features % loader.in_multiple == 0, "in_features is ", layer.in_features,
-           ", expected a multiple of ", loader.in_multiple);
-    demand(layer.out_features % loader.out_multiple == 0, "out_features is ", layer.out_features,
-           ", expected a multiple of ", loader.out_multiple);
+    demand(layer.in_features % who.in_multiple == 0, "in_features is ", layer.in_features, ", expected a multiple of ",
+           who.in_multiple);
+    demand(layer.out_features % who.out_multiple == 0, "out_features is ", layer.out_features,
+           ", expected a multiple of ", who.out_multiple);
     const unsigned in_words = config.bits == 3 ? 32 : 32 / config.bits;
-    demand(!loader.out_fills_words || layer.out_features % in_words == 0, "out_features is ", layer.out_features,
+    demand(!who.out_fills_words || layer.out_features % in_words == 0, "out_features is ", layer.out_features,
            ", expected a multiple of ", in_words, ", which fill words of zero points");
-    demand(takes(loader.act_order, config),
-           loader.act_order == act_order_support::none
-               ? "desc_act is set, expected no act-order"
-               : "desc_act is set, expected static_groups and true_sequential with it");
-    demand(loader.v2_zeros || config.zeros == zero_format::v1, "zero points are stored as gptq_v2, expected gptq");
-    demand(!loader.f16_only || layer.scales == scale_type::f16, "scales are ", name(dtype_of(layer.scales)),
+    demand(takes(who.act_order, config), who.act_order == act_order_support::none
+                                             ? "desc_act is set, expected no act-order"
+                                             : "desc_act is set, expected static_groups and true_sequential with it");
+    demand(who.v2_zeros || config.zeros == zero_format::v1, "zero points are stored as gptq_v2, expected gptq");
+    demand(!who.f16_only || layer.scales == scale_type::f16, "scales are ", name(dtype_of(layer.scales)),
            ", expected F16, the only type that it computes in");
     return reasons;
 }
@@ -193,13 +209,15 @@ namespace impl {
 }  // namespace impl
 
 /// The loaders that do not take a layer, and why.
-/// @throws option_error  bits or group_size that no GPTQ checkpoint has
-[[nodiscard]] inline std::vector<refusal> refusals(const layer_facts& layer) {
+/// @param loaders  of checkpoints of its format: gptq_loaders, awq_loaders or compressed_tensors_loaders
+/// @throws option_error  bits or group_size that no checkpoint has
+[[nodiscard]] inline std::vector<refusal> refusals(const layer_facts& layer,
+                                                   std::span<const loader> loaders = gptq_loaders) {
     check(layer.config);
     std::vector<refusal> all;
-    for (const gptq_loader& loader : gptq_loaders)
-        if (auto reasons = impl::reasons_against(layer, loader); !reasons.empty())
-            all.push_back({loader.name, std::move(reasons)});
+    for (const loader& who : loaders)
+        if (auto reasons = impl::reasons_against(layer, who); !reasons.empty())
+            all.push_back({who.name, std::move(reasons)});
     return all;
 }
 

@@ -66,84 +66,77 @@ inline void check(const awq_linear& a) {
 
 namespace impl {
 
-/// So many words of AWQ side by side are made at once: what compilers keep in registers on every instruction set.
-inline constexpr std::size_t awq_lanes = 4;
-using word_lanes = vector_of<std::uint32_t, awq_lanes>::type;
-
 /// Exchanges the halves that lie across the diagonal of every block of 2·Half x 2·Half nibbles.
-template <std::size_t Half, class Word>
-void exchange_nibbles(Word (&words)[8]) noexcept {
+template <std::size_t Half>
+constexpr void exchange_nibbles(std::uint32_t (&words)[8]) noexcept {
     constexpr auto mask = static_cast<std::uint32_t>(low_bits(4 * Half, 8 * Half));
     for (std::size_t r = 0; r < 8; ++r) {
         if ((r & Half) != 0) continue;
-        const Word difference = ((words[r] >> 4 * Half) ^ words[r + Half]) & mask;
+        const std::uint32_t difference = ((words[r] >> 4 * Half) ^ words[r + Half]) & mask;
         words[r + Half] ^= difference;
         words[r] ^= difference << 4 * Half;
     }
 }
 
 /// Eight words of eight nibbles as a matrix, turned over: nibble n of word r ↔ nibble r of word n.
-template <class Word>
-void transpose_nibbles(Word (&words)[8]) noexcept {
+constexpr void transpose_nibbles(std::uint32_t (&words)[8]) noexcept {
     exchange_nibbles<4>(words);
     exchange_nibbles<2>(words);
     exchange_nibbles<1>(words);
 }
 
-/// 8 · awq_lanes words of GPTQ, for eight inputs → AWQ's [8 inputs, awq_lanes].
-inline void block_to_awq(const std::uint32_t* from, matrix_view<std::uint32_t> to) noexcept {
-    std::uint32_t gathered[8][awq_lanes];
-    for (std::size_t t = 0; t < awq_lanes; t += turn_size)
-        for (std::size_t n = 0; n < 8; n += turn_size) turn_block(from + 8 * t + n, 8, &gathered[n][t], awq_lanes);
-    word_lanes words[8];
-    for (std::size_t n = 0; n < 8; ++n) std::memcpy(&words[n], gathered[awq_nibbles[n]], sizeof words[n]);
-    transpose_nibbles(words);
-    for (std::size_t r = 0; r < 8; ++r) std::memcpy(to.row_data(r), &words[r], sizeof words[r]);
-}
+/// Words of AWQ side by side that are made at once, of eight inputs: runs of 256 bytes in each row.
+inline constexpr std::size_t awq_tile = 64;
+using awq_rows = std::uint32_t[8][awq_tile];
 
-/// The way back.
-inline void block_from_awq(matrix_view<const std::uint32_t> from, std::uint32_t* to) noexcept {
-    word_lanes words[8];
-    for (std::size_t r = 0; r < 8; ++r) std::memcpy(&words[r], from.row_data(r), sizeof words[r]);
-    transpose_nibbles(words);
-    std::uint32_t scattered[8][awq_lanes];
-    for (std::size_t n = 0; n < 8; ++n) std::memcpy(scattered[awq_nibbles[n]], &words[n], sizeof words[n]);
-    for (std::size_t t = 0; t < awq_lanes; t += turn_size)
-        for (std::size_t n = 0; n < 8; n += turn_size) turn_block(&scattered[n][t], awq_lanes, to + 8 * t + n, 8);
-}
-
-/// Calls f(first word of GPTQ's, AWQ's tile) for all blocks of two matrices. Those at the edges are smaller.
-template <class Word, class F>
-void for_each_awq_block(matrix_view<Word> gptq, std::size_t in_features, F&& f) {
-    const std::size_t words = gptq.cols / 8;
-    for (std::size_t i = 0; i < in_features; i += 8)
-        for (std::size_t t = 0; t < words; t += awq_lanes)
-            f(gptq.row_data(i / 8) + 8 * t,
-              tile{i, t, std::min<std::size_t>(8, in_features - i), std::min(awq_lanes, words - t)});
-}
-
-[[nodiscard]] constexpr bool is_whole(tile awq) noexcept { return awq.rows == 8 && awq.cols == awq_lanes; }
-
-/// GPTQ's words [words_for(in, 4), out] → AWQ's [in, out / 8].
-inline void words_to_awq(matrix_view<const std::uint32_t> gptq, matrix_view<std::uint32_t> awq) noexcept {
-    for_each_awq_block(gptq, awq.rows, [awq](const std::uint32_t* from, tile now) {
-        if (is_whole(now)) return block_to_awq(from, now.of(awq));
-        std::uint32_t words[8 * awq_lanes] = {}, turned[8 * awq_lanes];
-        std::copy_n(from, 8 * now.cols, words);
-        block_to_awq(words, view_of(turned, 8, awq_lanes));
-        copy_rows<std::uint32_t>(view_of(turned, 8, awq_lanes).block(0, 0, now.rows, now.cols), now.of(awq));
-    });
+/// Word (n, t) of eight outputs' words, for `count` t → word (input, t) of AWQ.
+inline void turn_to_awq(const awq_rows& outputs, awq_rows& inputs, std::size_t count) noexcept {
+    for (std::size_t t = 0; t < count; ++t) {
+        std::uint32_t words[8];
+        for (std::size_t n = 0; n < 8; ++n) words[n] = outputs[awq_nibbles[n]][t];
+        transpose_nibbles(words);
+        for (std::size_t i = 0; i < 8; ++i) inputs[i][t] = words[i];
+    }
 }
 
 /// The way back. Codes of inputs beyond the last are 0.
-inline void words_from_awq(matrix_view<const std::uint32_t> awq, matrix_view<std::uint32_t> gptq) noexcept {
-    for_each_awq_block(gptq, awq.rows, [awq](std::uint32_t* to, tile now) {
-        if (is_whole(now)) return block_from_awq(now.of(awq), to);
-        std::uint32_t words[8 * awq_lanes], turned[8 * awq_lanes] = {};
-        copy_rows<std::uint32_t>(now.of(awq), view_of(turned, 8, awq_lanes).block(0, 0, now.rows, now.cols));
-        block_from_awq(view_of(turned, 8, awq_lanes), words);
-        std::copy_n(words, 8 * now.cols, to);
+inline void turn_from_awq(matrix_view<const std::uint32_t> inputs, awq_rows& outputs) noexcept {
+    static constexpr std::uint32_t none[awq_tile] = {};
+    const std::uint32_t* rows[8];
+    for (std::size_t i = 0; i < 8; ++i) rows[i] = i < inputs.rows ? inputs.row_data(i) : none;
+    for (std::size_t t = 0; t < inputs.cols; ++t) {
+        std::uint32_t words[8];
+        for (std::size_t i = 0; i < 8; ++i) words[i] = rows[i][t];
+        transpose_nibbles(words);
+        for (std::size_t n = 0; n < 8; ++n) outputs[awq_nibbles[n]][t] = words[n];
+    }
+}
+
+/// GPTQ's words [words_for(in, 4), out] → AWQ's [in, out / 8].
+inline void words_to_awq(matrix_view<const std::uint32_t> gptq, matrix_view<std::uint32_t> awq) noexcept {
+    const bool past_cache = is_beyond_caches(awq);
+    for_each_tile(awq.rows, awq.cols, 8, awq_tile, [=](tile now, tile) {
+        alignas(64) awq_rows outputs, inputs;
+        turn_into<awq_tile>(view_of(gptq.row_data(now.row / 8) + 8 * now.col, now.cols, 8), outputs[0]);
+        turn_to_awq(outputs, inputs, now.cols);
+        write_rows<std::uint32_t>(in_buffer<awq_tile>(inputs[0], now.rows, now.cols), now.of(awq), past_cache);
     });
+    if (past_cache) finish_past_cache();
+}
+
+/// The way back.
+inline void words_from_awq(matrix_view<const std::uint32_t> awq, matrix_view<std::uint32_t> gptq) noexcept {
+    const bool past_cache = is_beyond_caches(gptq);
+    for_each_tile(awq.rows, awq.cols, 8, awq_tile, [=](tile now, tile next) {
+        alignas(64) awq_rows outputs;
+        alignas(64) std::uint32_t words[8 * awq_tile];
+        prefetch<1>(next.of(awq), 0);
+        turn_from_awq(now.of(awq), outputs);
+        turn_into<8>(in_buffer<awq_tile, const std::uint32_t>(outputs[0], 8, now.cols), words);
+        write_rows<std::uint32_t>(view_of(words, 1, 8 * now.cols),
+                                  gptq.block(now.row / 8, 8 * now.col, 1, 8 * now.cols), past_cache);
+    });
+    if (past_cache) finish_past_cache();
 }
 
 /// A word of eight outputs, first in the lowest nibble, in AWQ's order.

@@ -102,33 +102,39 @@ struct block_parameters {
             rows.zeros};
 }
 
-/// Calls f(output, block, codes) for each block of the rows from `first_output` on.
-/// @param codes  whole rows of whole blocks
+/// Codes of blocks side by side that are handed out together.
+inline constexpr std::size_t run_codes = 2048;
+
+/// Calls f(output, first block, codes) for each run of whole blocks of a layer.
+template <grid G, class F>
+void for_each_run(const quantized<G>& q, F&& f) {
+    const auto codes = view_of(q.codes.data(), q.out_features, q.in_features);
+    for (std::size_t o = 0; o < codes.rows; ++o)
+        for (std::size_t i = 0; i < codes.cols; i += run_codes)
+            f(o, i / std::tuple_size_v<ggml_codes>, codes.row(o).subspan(i, std::min(run_codes, codes.cols - i)));
+}
+
+/// The same. A tile of runs is unpacked at a time, in the cache.
 template <class F>
-void for_each_block(matrix_view<const std::uint8_t> codes, std::size_t first_output, F& f) {
-    for (std::size_t r = 0; r < codes.rows; ++r)
-        for (std::size_t b = 0; b < codes.cols / std::tuple_size_v<ggml_codes>; ++b)
-            f(first_output + r, b, load_as<ggml_codes>(codes.row_data(r) + b * std::tuple_size_v<ggml_codes>));
+void for_each_run(const packed_linear& p, F&& f) {
+    const auto words = view_of(p.qweight.data(), words_for(p.in_features, p.bits), p.out_features);
+    std::vector<std::uint8_t> codes(std::min(tile_streams, p.out_features) * std::min(run_codes, p.in_features));
+    for_each_tile(p.out_features, p.in_features, tile_streams, run_codes, [&](tile now, tile) {
+        const auto rows = view_of(codes.data(), now.rows, now.cols);
+        visit_bits(p.bits, [&](auto bits) { unpack_columns<bits>(words_of<bits>(now).of(words), rows); });
+        for (std::size_t r = 0; r < now.rows; ++r)
+            f(now.row + r, now.col / std::tuple_size_v<ggml_codes>, std::span<const std::uint8_t>(rows.row(r)));
+    });
 }
 
 /// Calls f(output, block, codes) for each block of a layer.
-template <grid G, class F>
-void for_each_block(const quantized<G>& q, F&& f) {
-    for_each_block(view_of(q.codes.data(), q.out_features, q.in_features), 0, f);
-}
-
-/// The same. A strip of outputs is unpacked at a time.
-template <class F>
-void for_each_block(const packed_linear& p, F&& f) {
-    const std::size_t strip = std::min(tile_streams, p.out_features);
-    std::vector<std::uint8_t> codes(strip * p.in_features);
-    const auto words = view_of(p.qweight.data(), words_for(p.in_features, p.bits), p.out_features);
-    for (std::size_t first = 0; first < p.out_features; first += strip) {
-        const auto rows = view_of(codes.data(), std::min(strip, p.out_features - first), p.in_features);
-        visit_bits(p.bits,
-                   [&](auto bits) { unpack_columns<bits>(words.block(0, first, words.rows, rows.rows), rows); });
-        for_each_block(matrix_view<const std::uint8_t>(rows), first, f);
-    }
+template <class Layer, class F>
+void for_each_block(const Layer& layer, F&& f) {
+    for_each_run(layer, [&f](std::size_t output, std::size_t first, std::span<const std::uint8_t> run) {
+        constexpr std::size_t columns = std::tuple_size_v<ggml_codes>;
+        for (std::size_t b = 0; b < run.size() / columns; ++b)
+            f(output, first + b, load_as<ggml_codes>(&run[b * columns]));
+    });
 }
 
 }  // namespace impl

@@ -67,7 +67,7 @@ inline void check(const compressed_linear& c) {
         impl::expect_matrix(who, "size of weight_zero_point", words_for(c.out_features, c.bits), c.groups,
                             c.weight_zero_point.size());
     if (!c.bias.empty()) expect_equal(who, "size of bias", c.out_features, c.bias.size());
-    impl::check_scales(who, view_of(c.weight_scale.data(), c.out_features, c.groups));
+    impl::check_scales(who, view_of(c.weight_scale.data(), c.out_features, c.groups), "output", "group");
     if (c.weight_g_idx.empty()) return;
     expect_equal(who, "size of weight_g_idx", c.in_features, c.weight_g_idx.size());
     impl::check_g_idx(who, c.weight_g_idx, c.groups);

@@ -20,6 +20,10 @@
 #include <gptq/core/transpose.hpp>
 #include <gptq/pack/ggml_type.hpp>
 
+#if GPTQ_WITH_SSE2
+#include <emmintrin.h>
+#endif
+
 namespace gptq {
 
 /// A type of block with 32 codes of 4, 5 or 8 bits: its sizes, and where its fields begin.
@@ -80,12 +84,6 @@ using nibbles = std::array<std::uint8_t, 16>;
     return std::bit_cast<nibbles>((halves[0] & 0x0F) | halves[1] << 4);
 }
 
-inline void unpack_nibbles(const nibbles& packed, std::span<std::uint8_t, 32> codes) noexcept {
-    const auto bytes = std::bit_cast<octets<16>>(packed);
-    store_as<octets<16>>(codes.data(), bytes & 0x0F);
-    store_as<octets<16>>(codes.data() + 16, bytes >> 4);
-}
-
 /// The whole numbers code - zero.
 [[nodiscard]] inline std::array<float, 16> levels(octets<16> codes, unsigned zero) noexcept {
     using ints = vector_of<int, 16>::type;
@@ -94,25 +92,44 @@ inline void unpack_nibbles(const nibbles& packed, std::span<std::uint8_t, 32> co
         __builtin_convertvector(__builtin_convertvector(codes, ints) - static_cast<int>(zero), floats));
 }
 
-/// Bit 4 of eight codes at a time: the multiplication brings each to its place in the highest byte.
-[[nodiscard]] inline std::uint32_t collect_fifth_bits(const ggml_codes& codes) noexcept {
-    const auto eights = std::bit_cast<std::array<std::uint64_t, 4>>(codes);
-    std::uint32_t bits = 0;
-    for (unsigned i = 0; i < 4; ++i) {
-        const std::uint64_t fifth = eights[i] >> 4U & 0x0101010101010101U;
-        bits |= static_cast<std::uint32_t>(fifth * 0x0102040810204080U >> 56U) << (8 * i);
-    }
-    return bits;
+/// Bit 4 of 16 codes. Without an instruction for it, of eight at a time: the multiplication brings each to its place in
+/// the highest byte.
+[[nodiscard]] inline std::uint32_t collect_fifth_bits(octets<16> codes) noexcept {
+#if GPTQ_WITH_SSE2
+    return static_cast<std::uint32_t>(_mm_movemask_epi8((__m128i)(codes << 3)));
+#else
+    const auto eights = std::bit_cast<std::array<std::uint64_t, 2>>(codes >> 4 & 1);
+    constexpr std::uint64_t places = 0x0102040810204080U;
+    return static_cast<std::uint32_t>(eights[0] * places >> 56U | eights[1] * places >> 56U << 8U);
+#endif
 }
 
-/// The way back: each byte of bits is copied to eight codes, which keep one of them.
-inline void spread_fifth_bits(std::uint32_t bits, std::span<std::uint8_t, 32> codes) noexcept {
-    for (unsigned i = 0; i < 4; ++i) {
-        const std::uint64_t copies = (bits >> (8 * i) & 0xFFU) * 0x0101010101010101U & 0x8040201008040201U;
-        const std::uint64_t carried = copies + 0x00406070787C7E7FU;  // bit 7 of byte j: whether bit j was set
-        const std::uint64_t fifth = (carried & 0x8080808080808080U) >> 3U;
-        store_as(codes.data() + 8 * i, load_as<std::uint64_t>(codes.data() + 8 * i) | fifth);
-    }
+/// The way back, for half a block: 16 where a bit is set, in vector registers all the way. Each byte of bits is copied
+/// to eight codes, which keep one of them.
+[[nodiscard]] inline octets<16> spread_fifth_bits(std::uint32_t bits) noexcept {
+    constexpr std::uint64_t copies = 0x0101010101010101U;
+    const std::array<std::uint64_t, 2> eights = {(bits & 0xFFU) * copies, (bits >> 8U & 0xFFU) * copies};
+    constexpr octets<16> own = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    return std::bit_cast<octets<16>>((std::bit_cast<octets<16>>(eights) & own) == own) & 0x10;
+}
+
+/// Half of a block's codes: the first 16, or the others.
+template <ggml_type Type, unsigned Bits, bool HasMin>
+[[nodiscard]] octets<16> codes_at(code_block<Type, Bits, HasMin> block, const std::byte* in, unsigned half) noexcept {
+    if constexpr (Bits == 8) return load_as<octets<16>>(in + block.codes_offset + 16 * half) ^ 0x80;
+    octets<16> codes = load_as<octets<16>>(in + block.codes_offset);
+    codes = half == 0 ? codes & 0x0F : codes >> 4;
+    if constexpr (Bits == 5)
+        codes |= spread_fifth_bits(load_as<std::uint32_t>(in + block.fifth_bits_offset) >> (16 * half));
+    return codes;
+}
+
+/// What a block stores beside its codes.
+template <ggml_type Type, unsigned Bits, bool HasMin>
+[[nodiscard]] ggml_scale stored_scale(code_block<Type, Bits, HasMin>, const std::byte* in) noexcept {
+    ggml_scale scale{load_as<f16>(in), {}};
+    if constexpr (HasMin) scale.m = load_as<f16>(in + sizeof scale.d);
+    return scale;
 }
 
 /// Between codes and the signed bytes code - 128 that Q8_0 stores: the same step both ways.
@@ -130,7 +147,11 @@ void encode_block(code_block<Type, Bits, HasMin> block, const ggml_codes& codes,
                   std::byte* out) noexcept {
     impl::store_as(out, scale.d);
     if constexpr (HasMin) impl::store_as(out + sizeof scale.d, scale.m);
-    if constexpr (Bits == 5) impl::store_as(out + block.fifth_bits_offset, impl::collect_fifth_bits(codes));
+    if constexpr (Bits == 5) {
+        const auto halves = std::bit_cast<std::array<impl::octets<16>, 2>>(codes);
+        const std::uint32_t bits = impl::collect_fifth_bits(halves[0]) | impl::collect_fifth_bits(halves[1]) << 16U;
+        impl::store_as(out + block.fifth_bits_offset, bits);
+    }
     if constexpr (Bits == 8)
         impl::store_as(out + block.codes_offset, impl::flip_signs(codes));
     else
@@ -141,24 +162,17 @@ void encode_block(code_block<Type, Bits, HasMin> block, const ggml_codes& codes,
 template <ggml_type Type, unsigned Bits, bool HasMin>
 ggml_scale decode_block(code_block<Type, Bits, HasMin> block, const std::byte* in,
                         std::span<std::uint8_t, 32> codes) noexcept {
-    if constexpr (Bits == 8)
-        impl::store_as(codes.data(), impl::flip_signs(impl::load_as<ggml_codes>(in + block.codes_offset)));
-    else
-        impl::unpack_nibbles(impl::load_as<impl::nibbles>(in + block.codes_offset), codes);
-    if constexpr (Bits == 5) impl::spread_fifth_bits(impl::load_as<std::uint32_t>(in + block.fifth_bits_offset), codes);
-    ggml_scale scale{impl::load_as<f16>(in), {}};
-    if constexpr (HasMin) scale.m = impl::load_as<f16>(in + sizeof scale.d);
-    return scale;
+    for (const unsigned half : {0U, 1U}) impl::store_as(codes.data() + 16 * half, impl::codes_at(block, in, half));
+    return impl::stored_scale(block, in);
 }
 
 /// Writes the 32 weights of a block.
 template <ggml_type Type, unsigned Bits, bool HasMin>
 void dequantize_block(code_block<Type, Bits, HasMin> block, const std::byte* in, float* out) noexcept {
-    ggml_codes codes;
-    const ggml_scale scale = decode_block(block, in, codes);
+    const ggml_scale scale = impl::stored_scale(block, in);
     const float d = to_float(scale.d), m = to_float(scale.m);
-    for (std::size_t half = 0; half < 32; half += 16)
-        for (const float level : impl::levels(impl::load_as<impl::octets<16>>(codes.data() + half), block.zero))
+    for (const unsigned half : {0U, 1U})
+        for (const float level : impl::levels(impl::codes_at(block, in, half), block.zero))
             *out++ = HasMin ? d * level + m : d * level;
 }
 

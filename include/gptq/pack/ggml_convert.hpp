@@ -26,6 +26,7 @@
 #include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/core/half.hpp>
+#include <gptq/core/past_cache.hpp>
 #include <gptq/grid/quantized.hpp>
 #include <gptq/grid/uniform_grid.hpp>
 #include <gptq/pack/block_layer.hpp>
@@ -79,11 +80,28 @@ template <class Layer>
     return {std::ranges::min(least), std::ranges::max(most)};
 }
 
-/// The place of the first m = -scale·zero that is no f16; where all are, the number of them. The product is exact.
+/// What a code of 0 stands for; the product is exact.
+[[nodiscard]] constexpr float minimum(f16 scale, std::uint8_t zero) noexcept {
+    return -to_float(scale) * static_cast<float>(zero);
+}
+
+/// The place of the first minimum that is no f16; where all are, the number of them. All are looked at before one is
+/// looked for: such a loop vectorizes.
 [[nodiscard]] inline std::size_t first_inexact_min(const block_parameters& p) noexcept {
+    std::uint32_t any = 0;
+    for (std::size_t s = 0; s < p.scales.size(); ++s)
+        any |= static_cast<std::uint32_t>(!is_f16(minimum(p.scales[s], p.zeros[s])));
+    if (any == 0) return p.scales.size();
     std::size_t s = 0;
-    while (s < p.scales.size() && is_f16(to_float(p.scales[s]) * static_cast<float>(p.zeros[s]))) ++s;
+    while (is_f16(minimum(p.scales[s], p.zeros[s]))) ++s;
     return s;
+}
+
+/// [groups, out]
+[[nodiscard]] inline std::vector<f16> minima(const block_parameters& p) {
+    std::vector<f16> result(p.scales.size());
+    for (std::size_t s = 0; s < result.size(); ++s) result[s] = as_f16(minimum(p.scales[s], p.zeros[s]));
+    return result;
 }
 
 template <class Block, class Layer>
@@ -101,7 +119,7 @@ template <class Block, class Layer>
         if (p.bits > Block::bits) return detail::text("its codes have ", Block::bits, " bits, the layer's ", p.bits);
         const std::size_t s = first_inexact_min(p);
         return detail::text("-scale·zero of output ", s % p.out_features, ", group ", s / p.out_features, " is ",
-                            -to_float(p.scales[s]) * static_cast<float>(p.zeros[s]), ", which is no f16");
+                            minimum(p.scales[s], p.zeros[s]), ", which is no f16");
     } else {
         const code_range found = range_in(layer, p), expected = range_of<Block>;
         return detail::text("code - zero is ", found.least, " … ", found.most, ", expected ", expected.least, " … ",
@@ -138,19 +156,38 @@ template <class Layer>
     return codes;
 }
 
-template <class Block, class Layer>
-void encode_layer(Block block, const Layer& layer, const block_parameters& p, std::byte* out) {
-    for_each_block(layer, [&](std::size_t output, std::size_t b, const ggml_codes& codes) {
-        const std::size_t s = p.index(output, b);
-        std::byte* place = out + (output * p.group_of_block.size() + b) * block.bytes;
-        if constexpr (Block::has_min) {
-            const float m = -to_float(p.scales[s]) * static_cast<float>(p.zeros[s]);
-            encode_block(block, codes, {p.scales[s], as_f16(m)}, place);
-        } else {
+/// Writes the blocks of a run of codes.
+/// @param m  what a code of 0 stands for, [groups, out], where the type stores it
+template <class Block>
+void encode_run(Block block, std::span<const std::uint8_t> run, std::size_t output, std::size_t first,
+                const block_parameters& p, std::span<const f16> m, std::byte* out) {
+    for (std::size_t b = 0; b < run.size() / block.elements; ++b) {
+        const auto codes = load_as<ggml_codes>(&run[b * block.elements]);
+        const std::size_t s = p.index(output, first + b);
+        if constexpr (Block::has_min)
+            encode_block(block, codes, {p.scales[s], m[s]}, out + b * block.bytes);
+        else
             encode_block(block, shifted(codes, static_cast<std::uint8_t>(block.zero - p.zeros[s])), {p.scales[s], {}},
-                         place);
-        }
+                         out + b * block.bytes);
+    }
+}
+
+/// Rows of codes become one stream of blocks, which caches put together. Tiles of a packed layer do not: many of these
+/// go past the caches, each run as a whole.
+template <class Block, class Layer>
+void encode_layer(Block block, const Layer& layer, const block_parameters& p, std::span<std::byte> out) {
+    const std::vector<f16> m = Block::has_min ? minima(p) : std::vector<f16>();
+    const std::size_t pitch = p.group_of_block.size() * block.bytes;
+    const bool past_cache =
+        std::same_as<Layer, packed_linear> && out.size() >= beyond_caches && fits_past_cache(out.data(), pitch);
+    for_each_run(layer, [&](std::size_t output, std::size_t first, std::span<const std::uint8_t> run) {
+        std::byte* place = out.data() + output * pitch + first * block.bytes;
+        if (!past_cache) return encode_run(block, run, output, first, p, m, place);
+        alignas(64) std::byte made[run_codes / block.elements * block.bytes];
+        encode_run(block, run, output, first, p, m, made);
+        copy_past_cache(made, place, run.size() / block.elements * block.bytes);
     });
+    if (past_cache) finish_past_cache();
 }
 
 }  // namespace impl
@@ -202,7 +239,7 @@ template <uniform_layer Layer>
                                        name(other), " can");
         }
         std::vector<std::byte> bytes(p.out_features * p.group_of_block.size() * block.bytes);
-        impl::encode_layer(block, layer, p, bytes.data());
+        impl::encode_layer(block, layer, p, std::span(bytes));
         return bytes;
     });
 }

@@ -46,12 +46,13 @@ inline void check_g_idx(std::string_view who, std::span<const std::int32_t> g_id
         detail::fail<shape_error>(who, ": g_idx[", i, "] is ", g_idx[i], ", expected 0 … ", groups - 1);
 }
 
-/// @param scales  [groups, out]
+/// @param scales  [groups, out], or [out, groups] when rows are outputs
 /// @throws numeric_error  an infinity or a NaN
-inline void check_scales(std::string_view who, matrix_view<const float> scales) {
+inline void check_scales(std::string_view who, matrix_view<const float> scales, std::string_view row = "group",
+                         std::string_view column = "output") {
     const std::span all(scales.data, scales.rows * scales.cols);
     if (const std::size_t i = find_wrong(all, [](float s) { return !(std::abs(s) < INFINITY); }); i < all.size())
-        detail::fail<numeric_error>(who, ": scale of group ", i / scales.cols, ", output ", i % scales.cols,
+        detail::fail<numeric_error>(who, ": scale of ", row, " ", i / scales.cols, ", ", column, " ", i % scales.cols,
                                     " is not finite");
 }
 

@@ -33,16 +33,16 @@ inline constexpr std::size_t block_chunks = block_codes / 8;
 }
 
 /// Pairs of numbers of Width bits, Period apart, become numbers of 2·Width bits.
-template <unsigned Width, unsigned Period>
-[[nodiscard]] constexpr std::uint64_t join(std::uint64_t x) noexcept {
-    constexpr std::uint64_t low = low_bits(Width, 2 * Period);
+template <unsigned Width, unsigned Period, class Word>
+[[nodiscard]] constexpr Word join(Word x) noexcept {
+    constexpr auto low = static_cast<Word>(low_bits(Width, 2 * Period));
     return (x & low) | ((x >> (Period - Width)) & (low << Width));
 }
 
 /// The way back.
-template <unsigned Width, unsigned Period>
-[[nodiscard]] constexpr std::uint64_t separate(std::uint64_t x) noexcept {
-    constexpr std::uint64_t low = low_bits(Width, 2 * Period);
+template <unsigned Width, unsigned Period, class Word>
+[[nodiscard]] constexpr Word separate(Word x) noexcept {
+    constexpr auto low = static_cast<Word>(low_bits(Width, 2 * Period));
     return (x & low) | ((x << (Period - Width)) & (low << Period));
 }
 
