@@ -19,7 +19,12 @@ using gptq::detail::fail;
 std::string merge_text(const json_field& merge) {
     if (merge.is_string()) return merge.text();
     std::string pair;
-    merge.for_each([&](const json_field& piece) { pair += (pair.empty() ? "" : " ") + piece.text(); });
+    merge.for_each([&](const json_field& piece) {
+        if (piece.text().find(' ') != std::string::npos)
+            fail<option_error>(piece.place(),
+                               ": a piece with a space in it, which the merges of GGUF files cannot say");
+        pair += (pair.empty() ? "" : " ") + piece.text();
+    });
     return pair;
 }
 

@@ -14,6 +14,7 @@
 namespace llama {
 
 /// "left right", whichever way the file writes a merge.
+/// @throws gptq::option_error  a piece has a space in it
 [[nodiscard]] std::string merge_text(const json_field& merge);
 
 class merge_scores {

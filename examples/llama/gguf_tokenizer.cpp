@@ -2,11 +2,13 @@
 #include "gguf_tokenizer.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdint>
 #include <optional>
 #include <set>
 #include <string_view>
+#include <utility>
 
 #include <gptq/core/error.hpp>
 

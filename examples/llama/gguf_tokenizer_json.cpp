@@ -3,8 +3,10 @@
 // what becomes of spaces.
 #include <algorithm>
 #include <array>
+#include <cstdint>
+#include <initializer_list>
 #include <string>
-#include <unordered_map>
+#include <string_view>
 #include <vector>
 
 #include <gptq/core/error.hpp>

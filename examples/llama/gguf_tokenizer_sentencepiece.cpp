@@ -2,6 +2,8 @@
 // were trained (2), and how text is normalized (3). llama.cpp's rules are those of a BPE model that leaves text as it
 // is, but for spaces; other models are refused.
 #include <cmath>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>

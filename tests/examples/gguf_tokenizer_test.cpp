@@ -209,6 +209,10 @@ TEST_CASE("merges whose order no score says are refused", "[gguf]") {
     CHECK(contains(refused({"▁ a", "▁ ab", "a b", "▁a b"}), "do not stand together"));
     CHECK(contains(refused({"▁ a", "a b", "▁ ab"}), R"(would merge "▁a" and "b")"));
     CHECK(contains(refusal(with(sentencepiece(), "/model/ignore_merges", true), config_of(265)), "ignore_merges"));
+    json spaced = sentencepiece();
+    spaced["model"]["vocab"].update({{"a b", 265}, {"a ba", 266}});
+    spaced["model"]["merges"] = json::array({json::array({"a b", "a"})});
+    CHECK(contains(refusal(spaced, config_of(267)), "a piece with a space in it"));
     json rare = sentencepiece();
     rare["model"]["vocab"]["éa"] = 265;  // é itself has no token; llama.cpp merges it all the same
     CHECK(contains(refusal(rare, config_of(266)), R"(would merge "é" and "a")"));

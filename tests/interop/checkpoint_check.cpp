@@ -1,7 +1,8 @@
 // The half of the checks of Hugging Face checkpoints that is this library's.
-//     checkpoint_check write ROOT   folders of layers with random codes, in all variants of every format
-//     checkpoint_check read ROOT    beside every folder in ROOT the weights and biases of its quantized layers, as F32:
-//                                   <folder>.weights.safetensors; or else says why the folder is refused
+//     checkpoint_check write ROOT   folders of layers with random codes, in all variants of every format, and beside
+//     each
+//                                   the weights and biases that were packed, as F32: <folder>.weights.safetensors
+//     checkpoint_check read ROOT    beside every folder in ROOT likewise what was unpacked, or why it is refused
 #include <algorithm>
 #include <cstdio>
 #include <exception>
@@ -71,10 +72,16 @@ quantized<uniform_grid> random_codes(std::mt19937& random, const kind& k, std::s
     return q;
 }
 
-packed_linear random_layer(std::mt19937& random, const kind& k, std::size_t out, std::size_t in, bool bias) {
-    packed_linear p = pack(random_codes(random, k, out, in), k.zeros);
-    for (std::size_t o = 0; bias && o < out; ++o) p.bias.push_back(random_scale(random, k.scales));
-    return p;
+struct layer {
+    quantized<uniform_grid> codes;
+    packed_linear packed;
+};
+
+layer random_layer(std::mt19937& random, const kind& k, std::size_t out, std::size_t in, bool bias) {
+    layer l{random_codes(random, k, out, in), {}};
+    l.packed = pack(l.codes, k.zeros);
+    for (std::size_t o = 0; bias && o < out; ++o) l.packed.bias.push_back(random_scale(random, k.scales));
+    return l;
 }
 
 void write_tensors(const fs::path& path, const std::vector<io::stored_tensor>& tensors) {
@@ -85,15 +92,37 @@ void write_tensors(const fs::path& path, const std::vector<io::stored_tensor>& t
     writer.finish();
 }
 
-/// A folder with two layers, one of them with a bias.
+io::stored_tensor as_floats(std::string name, std::vector<std::size_t> shape, std::span<const float> values) {
+    const auto bytes = std::as_bytes(values);
+    return {{std::move(name), io::dtype::F32, std::move(shape)}, {bytes.begin(), bytes.end()}};
+}
+
+/// What a layer stands for.
+void add_weights(std::vector<io::stored_tensor>& tensors, const std::string& name, const quantized<uniform_grid>& q,
+                 std::span<const float> bias) {
+    std::vector<float> weights(q.codes.size());
+    dequantize_into(q, view_of(weights.data(), q.out_features, q.in_features));
+    tensors.push_back(as_floats(name + ".weight", {q.out_features, q.in_features}, weights));
+    if (!bias.empty()) tensors.push_back(as_floats(name + ".bias", {q.out_features}, bias));
+}
+
+fs::path weights_of(const fs::path& folder) { return folder.string() + ".weights.safetensors"; }
+
+/// A folder with two layers, one of them with a bias, and beside it what they stand for.
 /// @param tensors_of  makes a layer's tensors, given its name and the layer
 template <class TensorsOf>
 void write_folder(const fs::path& folder, const kind& k, std::mt19937& random, TensorsOf tensors_of) {
     fs::create_directory(folder);
     io::write_file_atomically(folder / "config.json", "{}\n");
-    auto tensors = tensors_of("model.plain", random_layer(random, k, 64, 256, false));
-    std::ranges::move(tensors_of("model.biased", random_layer(random, k, 96, 384, true)), std::back_inserter(tensors));
+    std::vector<io::stored_tensor> tensors, weights;
+    const auto add = [&](const std::string& name, const layer& l) {
+        std::ranges::move(tensors_of(name, l.packed), std::back_inserter(tensors));
+        add_weights(weights, name, l.codes, l.packed.bias);
+    };
+    add("model.plain", random_layer(random, k, 64, 256, false));
+    add("model.biased", random_layer(random, k, 96, 384, true));
     write_tensors(folder / "model.safetensors", tensors);
+    write_tensors(weights_of(folder), weights);
 }
 
 void write_gptq(const fs::path& root, std::mt19937& random) {
@@ -144,30 +173,15 @@ void write_compressed(const fs::path& root, std::mt19937& random) {
         }
 }
 
-io::stored_tensor as_floats(std::string name, std::vector<std::size_t> shape, std::span<const float> values) {
-    const auto bytes = std::as_bytes(values);
-    return {{std::move(name), io::dtype::F32, std::move(shape)}, {bytes.begin(), bytes.end()}};
-}
-
-std::vector<float> weights_of(const packed_linear& p) {
-    std::vector<float> weights;
-    for (std::size_t o = 0; o < p.out_features; ++o)
-        for (std::size_t i = 0; i < p.in_features; ++i) weights.push_back(value_at(p, o, i));
-    return weights;
-}
-
-/// Of all widths, also those that GPTQ has no layout for.
-std::vector<float> weights_of(const compressed_linear& c) {
-    const auto q = unpack(c);
-    std::vector<float> weights(q.codes.size());
-    dequantize_into(q, view_of(weights.data(), q.out_features, q.in_features));
-    return weights;
-}
-
-template <class Layer>
-void add_layer(std::vector<io::stored_tensor>& tensors, const std::string& name, const Layer& layer) {
-    tensors.push_back(as_floats(name + ".weight", {layer.out_features, layer.in_features}, weights_of(layer)));
-    if (!layer.bias.empty()) tensors.push_back(as_floats(name + ".bias", {layer.out_features}, layer.bias));
+/// The codes of a layer: of all widths, also those of compressed-tensors that GPTQ has no layout for.
+void add_layer(std::vector<io::stored_tensor>& tensors, const std::string& name, const io::model_files& files,
+               const io::quantization& how) {
+    if (const auto* config = std::get_if<io::compressed_config>(&how)) {
+        const compressed_linear c = io::load_compressed(files, name, *config);
+        return add_weights(tensors, name, unpack(c), c.bias);
+    }
+    const packed_linear p = io::load_quantized(files, name, how);
+    add_weights(tensors, name, unpack(p, group_size_for(p.in_features, p.groups)), p.bias);
 }
 
 void read_folder(const fs::path& folder) {
@@ -176,12 +190,10 @@ void read_folder(const fs::path& folder) {
     std::vector<io::stored_tensor> tensors;
     for (const io::tensor_ref& tensor : files.tensors()) {
         const std::string name = tensor.name.substr(0, tensor.name.rfind('.'));
-        if (tensor.name == name + ".weight_packed")
-            add_layer(tensors, name, io::load_compressed(files, name, std::get<io::compressed_config>(how)));
-        else if (tensor.name == name + ".qweight")
-            add_layer(tensors, name, io::load_quantized(files, name, how));
+        if (tensor.name == name + ".weight_packed" || tensor.name == name + ".qweight")
+            add_layer(tensors, name, files, how);
     }
-    write_tensors(folder.string() + ".weights.safetensors", tensors);
+    write_tensors(weights_of(folder), tensors);
 }
 
 void read(const fs::path& root) {

@@ -3,8 +3,9 @@
 
     tests/interop/configs_check.py CHECKPOINT_CHECK
 
-Whether we read one rightly shows in the weights: the same tensors are read with our own configuration and with theirs.
+Whether we read one rightly shows in the weights: our own tensors are read with their configuration beside them.
 """
+
 import json
 import pathlib
 import subprocess
@@ -79,7 +80,6 @@ def weights_of(folder):
 
 def comparisons(program, root):
     subprocess.run([program, "write", root], check=True)
-    subprocess.run([program, "read", root], check=True)
     expected = {folder: weights_of(folder) for folder in root.iterdir() if folder.is_dir()}
     yield from of_transformers(root)
     mixed = root / "mixed"

@@ -6,6 +6,7 @@ write one in return, and compares: what it read, what it wrote, and what the blo
 
     pip install gguf && tests/interop/gguf_check.py [compiler flags…]
 """
+
 import pathlib
 import subprocess
 import sys
@@ -20,7 +21,15 @@ from results import report
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TYPES = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"]
 # Where the f16 fields of a block are; for the others, at 0.
-HALVES = {"Q4_1": [0, 2], "Q5_1": [0, 2], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q2_K": [80, 82], "Q3_K": [108], "Q6_K": [208]}
+HALVES = {
+    "Q4_1": [0, 2],
+    "Q5_1": [0, 2],
+    "Q4_K": [0, 2],
+    "Q5_K": [0, 2],
+    "Q2_K": [80, 82],
+    "Q3_K": [108],
+    "Q6_K": [208],
+}
 ROWS, COLUMNS = 64, 512
 
 

@@ -9,6 +9,7 @@ CLIENT is a module of clients/, which has
     written()                 checkpoints of one layer that it made: name, config, tensors, and weights, or None where
                               this library must refuse the checkpoint
 """
+
 import importlib
 import json
 import pathlib
@@ -31,12 +32,11 @@ def by_module(tensors):
 
 
 def theirs_of_ours(client, root):
-    for path in sorted(root.glob("*.weights.safetensors")):
-        folder = path.with_name(path.name.removesuffix(".weights.safetensors"))
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         config = json.loads((folder / "config.json").read_text())["quantization_config"]
         if not client.reads(config):
             continue
-        expected = load_file(path)
+        expected = load_file(root / f"{folder.name}.weights.safetensors")
         for module, tensors in by_module(load_file(folder / "model.safetensors")).items():
             weights = client.weights(config, tensors)
             yield f"ours: {folder.name}: {module}", torch.equal(weights, expected[module + ".weight"])
@@ -48,7 +48,9 @@ def ours_of_theirs(client, program, root):
         folder = root / name
         folder.mkdir()
         (folder / "config.json").write_text(json.dumps({"quantization_config": config}))
-        save_file({f"layer.{part}": tensor.contiguous() for part, tensor in tensors.items()}, folder / "model.safetensors")
+        save_file(
+            {f"layer.{part}": tensor.contiguous() for part, tensor in tensors.items()}, folder / "model.safetensors"
+        )
         packed[name] = weights, tensors["bias"]
     subprocess.run([program, "read", root], check=True, stderr=subprocess.DEVNULL)
     for name, (weights, bias) in packed.items():
@@ -66,7 +68,6 @@ def comparisons(program, client, folder):
     ours.mkdir()
     theirs.mkdir()
     subprocess.run([program, "write", ours], check=True)
-    subprocess.run([program, "read", ours], check=True)
     yield from theirs_of_ours(client, ours)
     yield from ours_of_theirs(client, program, theirs)
 

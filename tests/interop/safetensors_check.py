@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Files of Python's safetensors, read and written again by this library, and read by Python's again.
 
-    tests/interop/safetensors_check.py SAFETENSORS_CHECK
+tests/interop/safetensors_check.py SAFETENSORS_CHECK
 """
+
 import ctypes
-import json
 import pathlib
 import subprocess
 import sys
@@ -24,7 +24,7 @@ BITS = {
 }  # fmt: skip
 SHAPES = [[], [0], [3, 0, 5], [7], [2, 3, 4], [1, 1, 1, 1, 1, 1]]
 OURS = 22  # types of the format
-METADATA = {"format": "pt", "": "empty key", "quotes \" and \\ and \n": "ß▁\U0001f600", "empty value": ""}
+METADATA = {"format": "pt", "": "empty key", 'quotes " and \\ and \n': "ß▁\U0001f600", "empty value": ""}
 
 
 def write_all_types(path, random):
@@ -35,7 +35,10 @@ def write_all_types(path, random):
             data = random.integers(0, 2 if dtype == "bool" else 256, int(np.prod(shape)) * bits // 8, dtype=np.uint8)
             buffers.append(data)
             specs[f"{dtype} {shape} ▁"] = safetensors.TensorSpec(
-                dtype=dtype, shape=shape, data_ptr=data.ctypes.data or ctypes.addressof(ctypes.c_char()), data_len=data.nbytes
+                dtype=dtype,
+                shape=shape,
+                data_ptr=data.ctypes.data or ctypes.addressof(ctypes.c_char()),
+                data_len=data.nbytes,
             )
     path.write_bytes(safetensors.serialize(specs, METADATA))
 

@@ -114,13 +114,13 @@ std::string file_with_tensor(const std::string& name) {
 }  // namespace
 
 TEST_CASE("a pipe, a folder or a loop of links in the place of a file is refused, and nobody waits for it", "[io]") {
-    for (const auto& [file, read] : readers) {
-        CAPTURE(file);
-        const auto refused = [&, &read_folder = read](const std::function<void(const std::filesystem::path&)>& make) {
+    for (const reader& r : readers) {
+        CAPTURE(r.file);
+        const auto refused = [&r](const std::function<void(const std::filesystem::path&)>& make) {
             const temp_folder folder;
-            make(folder / file);
-            const std::string message = message_of<file_error>([&] { read_folder(folder.path()); });
-            CHECK(contains(message, (folder / file).string()));
+            make(folder / r.file);
+            const std::string message = message_of<file_error>([&] { r.read(folder.path()); });
+            CHECK(contains(message, (folder / r.file).string()));
             return message;
         };
         CHECK(contains(refused([](const auto& path) { REQUIRE(::mkfifo(path.c_str(), 0600) == 0); }),

@@ -1,6 +1,7 @@
 // Files that are large where no file should be: what they cost is in proportion to their size, or they are refused
 // before they cost more.
 #include <gptq/io/gguf.hpp>
+#include <gptq/io/gptq_config.hpp>
 #include <gptq/io/model_files.hpp>
 #include <gptq/io/safetensors.hpp>
 
@@ -105,6 +106,17 @@ TEST_CASE("an index of endless values is refused, one of many tensors is read", 
     for (std::size_t i = 0; i < count; ++i) weight_map += (i > 0 ? ",\"" : "\"") + std::to_string(i) + "\":\"1\"";
     folder.write("1", raw_safetensors(header_of_tensors(count), ""));
     CHECK(read("{\"weight_map\":{" + weight_map + "}}").said == std::to_string(count));
+}
+
+TEST_CASE("a configuration with more keys than anybody writes is refused, not looked through for hours", "[io]") {
+    std::string keys = "{";
+    for (std::size_t i = 0; i < 2'000'000; ++i) keys += "\"" + std::to_string(i) + "\":0,";
+    const temp_folder folder;
+    folder.write("config.json", keys + "\"quantization_config\":{}}");
+    const cost c = cost_of([&] { return std::to_string(read_gptq_config(folder.path()).bits); });
+    CAPTURE(c.seconds);
+    CHECK(contains(c.said, "config.json: JSON has an object of more than 10000 keys"));
+    CHECK(c.peak_bytes < 8 * keys.size() + sanitizers_take);
 }
 
 TEST_CASE("GGUF metadata and tensors take memory in proportion to the file", "[io]") {

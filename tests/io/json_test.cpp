@@ -49,17 +49,17 @@ TEST_CASE("a field of another type is refused with what it is and what it should
     const auto message = [](auto read, const json& value) {
         return message_of<format_error>([&] { (void)read(value, "a.json", "bits"); });
     };
-    CHECK(message(as_size, -1) == "a.json: bits is -1, expected a whole number, not negative");
-    CHECK(message(as_size, json::parse("-0")) == "a.json: bits is 0, expected a whole number, not negative");
-    CHECK(message(as_integer, 4.0) == "a.json: bits is 4.0, expected a whole number");
-    CHECK(message(as_integer, json::parse("18446744073709551615")) ==
+    CHECK(message(as_size<json>, -1) == "a.json: bits is -1, expected a whole number, not negative");
+    CHECK(message(as_size<json>, json::parse("-0")) == "a.json: bits is 0, expected a whole number, not negative");
+    CHECK(message(as_integer<json>, 4.0) == "a.json: bits is 4.0, expected a whole number");
+    CHECK(message(as_integer<json>, json::parse("18446744073709551615")) ==
           "a.json: bits is 18446744073709551615, expected a whole number");
-    CHECK(message(as_integer, json::parse("18446744073709551616")) ==
+    CHECK(message(as_integer<json>, json::parse("18446744073709551616")) ==
           "a.json: bits is 1.8446744073709552e+19, expected a whole number");
-    CHECK(message(as_bool, 1) == "a.json: bits is 1, expected true or false");
-    CHECK(message(as_double, "0.1") == "a.json: bits is \"0.1\", expected a number");
-    CHECK(message(as_string, json::array({1, 2})) == "a.json: bits is of type array, expected a string");
-    CHECK(message(as_object, nullptr) == "a.json: bits is null, expected an object");
-    CHECK(message(as_size, std::string(1000, 'x')) ==
+    CHECK(message(as_bool<json>, 1) == "a.json: bits is 1, expected true or false");
+    CHECK(message(as_double<json>, "0.1") == "a.json: bits is \"0.1\", expected a number");
+    CHECK(message(as_string<json>, json::array({1, 2})) == "a.json: bits is of type array, expected a string");
+    CHECK(message(as_object<json>, nullptr) == "a.json: bits is null, expected an object");
+    CHECK(message(as_size<json>, std::string(1000, 'x')) ==
           "a.json: bits is of type string, expected a whole number, not negative");
 }

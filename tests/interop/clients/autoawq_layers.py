@@ -1,4 +1,5 @@
 """Layers of AWQ checkpoints as AutoAWQ packs and unpacks them."""
+
 import itertools
 
 import torch

@@ -1,4 +1,5 @@
 """Layers of GPTQ checkpoints as AutoGPTQ packs and unpacks them."""
+
 import itertools
 
 import torch
@@ -38,5 +39,5 @@ def written():
         packed = kind(bits, size, inputs, outputs, bias=True)
         packed.pack(layer.linear.to(torch.float32), layer.scales, layer.zeros.clone(), layer.g_idx)
         config = {"bits": bits, "group_size": size, "desc_act": act, "sym": sym, "quant_method": "gptq"}
-        state = packed.state_dict()
-        yield f"{name}-{bits}-{'sym' if sym else 'asym'}-g{size}{'-act' if act else ''}", config, state, layer.linear.weight.data
+        variant = f"{name}-{bits}-{'sym' if sym else 'asym'}-g{size}{'-act' if act else ''}"
+        yield variant, config, packed.state_dict(), layer.linear.weight.data

@@ -3,6 +3,7 @@
 Its symmetric grids have scales of both signs. There is no asymmetric model of compressed-tensors, since transformers
 loads none: it takes packed zero points for damaged ones.
 """
+
 import json
 import pathlib
 

@@ -1,4 +1,5 @@
 """Layers of compressed-tensors checkpoints (pack-quantized) as that package packs and unpacks them."""
+
 import itertools
 
 import torch

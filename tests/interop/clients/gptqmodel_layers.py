@@ -1,4 +1,5 @@
 """Layers of GPTQ and AWQ checkpoints as GPTQModel packs and unpacks them."""
+
 import itertools
 
 import torch

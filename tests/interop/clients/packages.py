@@ -1,4 +1,5 @@
 """Modules of packages that no longer import as a whole, beside the transformers of today."""
+
 import importlib.util
 import sys
 import types

@@ -1,4 +1,5 @@
 """A layer to quantize whose weights lie on a grid, so that every packer finds the same codes again."""
+
 import dataclasses
 
 import torch

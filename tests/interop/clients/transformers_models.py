@@ -1,4 +1,5 @@
 """Models as transformers loads them: float ones, in shards, GPTQ, and compressed-tensors; and as it writes shards."""
+
 import json
 import pathlib
 
