@@ -1,7 +1,6 @@
 // The half of the checks of Hugging Face checkpoints that is this library's.
-//     checkpoint_check write ROOT   folders of layers with random codes, in all variants of every format, and beside
-//     each
-//                                   the weights and biases that were packed, as F32: <folder>.weights.safetensors
+//     checkpoint_check write ROOT   folders of layers of random codes, in all variants of every format, and beside
+//                                   each the weights and biases that were packed, F32: <folder>.weights.safetensors
 //     checkpoint_check read ROOT    beside every folder in ROOT likewise what was unpacked, or why it is refused
 #include <algorithm>
 #include <cstdio>

@@ -1,6 +1,6 @@
 """torch for CUDA on a machine without: libraries that its own are linked with, and never call there.
 
-The package index has no other torch for Linux, and the real libraries are several times its size. A stand-in has the
+The package index has no other torch for Linux on x86-64, and the real libraries are several times its size. A stand-in has the
 name of one and its symbols, with their versions, and nothing behind them.
 """
 
@@ -45,9 +45,7 @@ def make(site_packages, folder, compiler="cc"):
     """Puts stand-ins into the folder, for LD_LIBRARY_PATH, of all that torch needs and site_packages lacks."""
     folder.mkdir(parents=True, exist_ok=True)
     libraries = [*pathlib.Path(site_packages, "torch", "lib").glob("*.so*")]
-    there = {path.name for path in pathlib.Path(site_packages, "nvidia").rglob("*.so*")} | {
-        path.name for path in libraries
-    }
-    missing = set(NEEDED.findall(output("readelf", "-d", *libraries))) - there
+    there = [*libraries, *pathlib.Path(site_packages, "nvidia").rglob("*.so*")]
+    missing = set(NEEDED.findall(output("readelf", "-d", *libraries))) - {path.name for path in there}
     for name, symbols in symbols_by_library(missing, libraries).items():
         make_library(folder / name, symbols, compiler)

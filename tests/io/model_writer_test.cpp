@@ -26,7 +26,8 @@ constexpr std::size_t kilobyte = 1000;
 
 std::string some_bytes(const tensor_declaration& tensor) {
     std::string bytes(byte_count(tensor.type, tensor.shape).value(), '\0');
-    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(31 * i + tensor.name.back());
+    const auto first = static_cast<unsigned char>(tensor.name.back());
+    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(31 * i + first);
     return bytes;
 }
 
