@@ -85,8 +85,8 @@ TEST_CASE("GPTQ stays closer to the float model than rounding to nearest, and 4 
     CHECK(gptq3 < 0.7 * divergence(3, method::nearest));
 }
 
-// How much it gains is measured on real text (docs/quality.md). On as little as this, gain and noise are of one size: what
-// can be asked is that it changes the weights, and does no harm beyond the noise.
+// How much it gains is measured on real text (docs/quality.md). On as little as this, gain and noise are of one size:
+// what can be asked is that it changes the weights, and does no harm beyond the noise.
 TEST_CASE("asymmetric calibration changes a model without harm, whichever way layers are calibrated") {
     gptq::thread_pool pool(2);
     const auto source = model_source::open(embedded);
