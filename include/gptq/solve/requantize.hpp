@@ -1,4 +1,5 @@
-// A quantized layer on another grid. Lossy, and never done on the way: conversions between layouts are exact or refused.
+// A quantized layer on another grid. Lossy, and never done on the way: conversions between layouts are exact or
+// refused.
 #pragma once
 
 #include <gptq/grid/grid.hpp>
