@@ -1,5 +1,5 @@
-// All of gptq::io: safetensors and GGUF files, model folders, and the checkpoints of GPTQ, AWQ and compressed-tensors.
-// Needs nlohmann-json.
+// All of gptq::io: safetensors and GGUF files, model folders, the checkpoints of GPTQ, AWQ and compressed-tensors, and
+// the conversions between them. Needs nlohmann-json.
 #pragma once
 
 #include <gptq/io/atomic_folder.hpp>
@@ -28,3 +28,11 @@
 #include <gptq/io/safetensors.hpp>
 #include <gptq/io/safetensors_writer.hpp>
 #include <gptq/io/tensor.hpp>
+
+#include <gptq/pack/awq.hpp>
+#include <gptq/pack/compressed.hpp>
+#include <gptq/pack/ggml_block_grid.hpp>
+#include <gptq/pack/ggml_convert.hpp>
+#include <gptq/pack/ggml_dequantize.hpp>
+#include <gptq/pack/groups.hpp>
+#include <gptq/pack/row_order.hpp>

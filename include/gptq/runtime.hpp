@@ -14,15 +14,9 @@
 #include <gptq/grid/scale_type.hpp>
 #include <gptq/grid/uniform_grid.hpp>
 
-#include <gptq/pack/awq.hpp>
 #include <gptq/pack/bits.hpp>
-#include <gptq/pack/compressed.hpp>
-#include <gptq/pack/ggml_block_grid.hpp>
-#include <gptq/pack/ggml_convert.hpp>
-#include <gptq/pack/ggml_dequantize.hpp>
 #include <gptq/pack/groups.hpp>
 #include <gptq/pack/packed_linear.hpp>
-#include <gptq/pack/row_order.hpp>
 
 #include <gptq/kernels/activations.hpp>
 #include <gptq/kernels/gemv.hpp>

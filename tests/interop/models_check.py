@@ -9,10 +9,10 @@ GPTQ_LLAMA is the command, ENGINE the program of llama_cpp_check.cpp. CLIENT is 
     written(folder)     folders of the embedded model that it quantized itself, made one by one
 
 Logits must be equal but for the roundings of float32 and for the 16 bits to which our engine rounds activations: 2^-16
-of the largest at the inputs of each of 35 matrices, which as independent errors are sqrt(35)·2^-16 of the largest logit,
-or 2^-13.4; the bound is 2^-12. A client that rounds the weights to half precision, 2^-12 of each, errs as much again
-for every matrix that they are summed up in, 2^-12·sqrt(35) or 2^-9.4 at worst, and the bound is that. What weights are,
-to the bit, is the matter of layers_check.py.
+of the largest at the inputs of each of 35 matrices, which as independent errors are sqrt(35)·2^-16 of the largest
+logit, or 2^-13.4; the bound is 2^-12. A client that rounds the weights to half precision, 2^-12 of each, errs as much
+again for every matrix that they are summed up in, 2^-12·sqrt(35) or 2^-9.4 at worst, and the bound is that. What
+weights are, to the bit, is the matter of layers_check.py.
 """
 
 import importlib

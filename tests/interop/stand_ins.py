@@ -1,7 +1,7 @@
 """torch for CUDA on a machine without: libraries that its own are linked with, and never call there.
 
-The package index has no other torch for Linux on x86-64, and the real libraries are several times its size. A stand-in has the
-name of one and its symbols, with their versions, and nothing behind them.
+The package index has no other torch for Linux on x86-64, and the real libraries are several times its size. A stand-in
+has the name of one and its symbols, with their versions, and nothing behind them.
 """
 
 import collections
