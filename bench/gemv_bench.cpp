@@ -1,177 +1,187 @@
-// How close y = Ŵ·x comes to the speed of reading Ŵ.
+// How close y = Ŵ·x comes to the speed of reading Ŵ, and how it compares with ggml.
 //
-// Weights rotate through 256 MB, so every call reads them from memory. Each call is followed by a plain sum over as
-// many bytes of other weights, by as many threads: `of_bandwidth` is that sum's median time over the multiplication's,
-// 1 being the wall. `us` is the median call, activations quantized included; google-benchmark's own columns are means,
-// which other programs on the machine disturb. A case first compares its result with a product in double.
-#include <benchmark/benchmark.h>
+// Weights rotate through 256 MB, so every call reads them from memory. A round times, one after the other: some
+// products, activations quantized included; a plain sum over as many bytes; multiplications in registers; and, where
+// this was built with ggml, the same products by ggml's fastest kernel for as many bits. Counters are medians over the
+// rounds; google-benchmark's own columns are means, which other programs on the machine disturb.
+//   of_bandwidth  the sum's time over the product's, 1 being the wall; _low and _high are the quartiles of the rounds
+//   vs_ggml       ggml's time over ours
+//   fma_GFLOP/s   the rate of the cores alone: cases between which it differs were not run by the same machine
+//   rel_error     of y against a product in double with the same weights; ggml_error likewise with ggml's own
+// `direct` is the same on the checkpoint's own layout.
+// pack_tiles counts the bytes moved, read plus written, against a memcpy that moves as many.
+#include <malloc.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <cstddef>
-#include <cstdint>
-#include <random>
-#include <span>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
-#include <gptq/runtime.hpp>
+#include "ggml_peer.hpp"
+#include "kernel_timing.hpp"
 
 namespace {
 
-constexpr std::size_t rotating_bytes = 256'000'000;
+using bench::layer_shape;
+using bench::median;
+using bench::seconds_warm;
 
-struct shape {
-    std::size_t out, in;
+/// What cases of the same weights share.
+template <class Layer>
+struct problem {
+    layer_shape shape;
+    gptq::packed_linear packed = bench::random_layer(shape);
+    std::vector<Layer> layers = bench::rotating_layers<Layer>(packed);
+    std::vector<float> x = bench::random_normals(shape.in, 2);
+    bench::product_in_double exact{bench::some_rows(packed), x, shape.in};
+    bench::ggml_peer peer{shape};
+
+    explicit problem(const layer_shape& s) : shape(s) {}
 };
 
-gptq::packed_linear random_layer(shape s, unsigned bits, std::size_t group_size) {
-    std::mt19937 random(1);
-    gptq::packed_linear p;
-    p.out_features = s.out;
-    p.in_features = s.in;
-    p.groups = s.in / group_size;
-    p.bits = bits;
-    std::vector<std::uint32_t> qweight(gptq::words_for(s.in, bits) * s.out);
-    p.qzeros.resize(p.groups * gptq::words_for(s.out, bits));
-    p.scales.resize(p.groups * s.out);
-    p.g_idx.resize(s.in);
-    for (auto& word : qweight) word = static_cast<std::uint32_t>(random());
-    p.qweight = std::move(qweight);
-    for (auto& word : p.qzeros) word = static_cast<std::uint32_t>(random());
-    for (auto& scale : p.scales) scale = static_cast<float>(1 + random() % 64) * 0x1p-10F;
-    for (std::size_t i = 0; i < s.in; ++i) p.g_idx[i] = static_cast<std::int32_t>(i / group_size);
-    return p;
-}
-
-std::vector<float> random_activations(std::size_t count) {
-    std::mt19937 random(2);
-    std::normal_distribution<float> normal;
-    std::vector<float> x(count);
-    for (auto& v : x) v = normal(random);
-    return x;
-}
-
-/// |y - y'| / |y'| over the first outputs, y' in double.
-double relative_error(const gptq::packed_linear& p, std::span<const float> x, std::span<const float> y) {
-    double error = 0, norm = 0;
-    for (std::size_t o = 0; o < std::min<std::size_t>(p.out_features, 256); ++o) {
-        double exact = 0;
-        for (std::size_t i = 0; i < x.size(); ++i) exact += double{gptq::value_at(p, o, i)} * double{x[i]};
-        error += (double{y[o]} - exact) * (double{y[o]} - exact);
-        norm += exact * exact;
+template <class Layer>
+problem<Layer>& problem_of(const layer_shape& shape) {
+    static std::unique_ptr<problem<Layer>> last;
+    if (!last || last->shape != shape) {
+        last.reset();
+        last = std::make_unique<problem<Layer>>(shape);
     }
-    return std::sqrt(error / norm);
+    return *last;
 }
 
-double median(std::vector<double> v) {
-    std::nth_element(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2), v.end());
-    return v[v.size() / 2];
-}
+template <class Layer, class Isa, int Planes>
+void gemv(benchmark::State& state, const layer_shape& shape, std::size_t threads) {
+    problem<Layer>& p = problem_of<Layer>(shape);
+    gptq::thread_pool pool(threads);
+    static bench::reader memory;
+    std::vector<float> y(shape.out);
+    std::size_t next = 0;
+    const auto multiply = [&] {
+        gptq::gemv<gptq::digits<Planes>, Isa>(p.layers[next++ % p.layers.size()], p.x, y, pool);
+        benchmark::ClobberMemory();
+    };
 
-template <class F>
-double seconds(F&& f) {
-    const auto start = std::chrono::steady_clock::now();
-    f();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
+    multiply();
+    const double error = p.exact.relative_error(y, shape.out);
+    if (!(error < bench::too_large_an_error(Planes)))
+        return state.SkipWithError("the result differs from the product in double");
 
-/// Reads memory and does next to nothing else.
-void read_all(std::span<const gptq::line> memory, gptq::thread_pool& pool) {
-    const std::size_t threads = pool.concurrency();
-    pool.for_each(threads, [&](std::size_t t) {
-        gptq::line sums;
-        for (std::size_t i = memory.size() * t / threads; i < memory.size() * (t + 1) / threads; ++i)
-            for (std::size_t w = 0; w < gptq::tile_outputs; ++w) sums.word[w] += memory[i].word[w];
-        std::uint32_t sum = 0;
-        for (const std::uint32_t word : sums.word) sum += word;
-        benchmark::DoNotOptimize(sum);
-    });
-}
-
-/// Alternates multiply(k), k counting up for ever, and reading `bytes` bytes.
-template <class F>
-void measure(benchmark::State& state, std::size_t bytes, gptq::thread_pool& pool, F&& multiply) {
-    const std::size_t lines = bytes / sizeof(gptq::line);
-    const std::vector<gptq::line> memory(std::max(rotating_bytes / sizeof(gptq::line), lines), {{1}});
-    std::vector<double> times, reads;
-    std::size_t k = 0;
+    const std::size_t bytes = p.layers[0].bytes();
+    std::vector<double> times, reads, rates;
+    p.peer.prepare(p.x, threads);
     for (auto _ : state) {
-        times.push_back(seconds([&] { multiply(k); }));
+        times.push_back(seconds_warm(multiply));
+        reads.push_back(memory.seconds_to_read(bytes, threads));
+        rates.push_back(bench::rate_in_registers(threads));
+        p.peer.run();
         state.SetIterationTime(times.back());
-        const std::size_t place = k % (memory.size() / lines);
-        reads.push_back(seconds([&] { read_all(std::span(memory).subspan(place * lines, lines), pool); }));
-        ++k;
     }
     state.counters["us"] = median(times) * 1e6;
     state.counters["GB/s"] = static_cast<double>(bytes) / median(times) * 1e-9;
-    state.counters["of_bandwidth"] = median(reads) / median(times);
-}
-
-/// ranges: out, in, threads
-template <unsigned Bits, int Planes, std::size_t GroupSize>
-void gemv(benchmark::State& state) {
-    const shape s{static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1))};
-    gptq::thread_pool pool(static_cast<std::size_t>(state.range(2)));
-    const auto packed = random_layer(s, Bits, GroupSize);
-    const gptq::linear layer(packed);
-    const auto x = random_activations(s.in);
-    std::vector<float> y(s.out);
-
-    gptq::gemv<gptq::digits<Planes>>(layer, x, y, pool);
-    const double error = relative_error(packed, x, y);
-    constexpr double expected[] = {2e-2, 1e-4, 1e-6};
-    if (!(error < expected[Planes - 1])) return state.SkipWithError("the result differs from the product in double");
-
-    const std::vector<gptq::linear> layers(rotating_bytes / layer.bytes() + 1, layer);
-    measure(state, layer.bytes(), pool, [&](std::size_t k) {
-        gptq::gemv<gptq::digits<Planes>>(layers[k % layers.size()], x, y, pool);
-        benchmark::ClobberMemory();
-    });
+    bench::compare(state, "of_bandwidth", reads, times);
+    state.counters["read_GB/s"] = static_cast<double>(bytes) / median(reads) * 1e-9;
+    state.counters["fma_GFLOP/s"] = median(rates);
     state.counters["rel_error"] = error;
+    p.peer.report(state, times);
 }
 
-/// The same product from float weights, for comparison: it reads 32 bits a weight.
-void sgemv(benchmark::State& state) {
-    const shape s{static_cast<std::size_t>(state.range(0)), static_cast<std::size_t>(state.range(1))};
-    gptq::thread_pool pool(static_cast<std::size_t>(state.range(2)));
-    const std::size_t size = s.out * s.in, copies = rotating_bytes / (size * sizeof(float)) + 1;
-    const std::vector<float> w(size * copies, 0.5F);
-    const auto x = random_activations(s.in);
-    std::vector<float> y(s.out);
-    const auto row_times_x = [&](const float* row) {
-        float sums[32] = {};
-        for (std::size_t i = 0; i < s.in; i += 32)
-            for (std::size_t l = 0; l < 32; ++l) sums[l] += row[i + l] * x[i + l];
-        float sum = 0;
-        for (const float partial : sums) sum += partial;
-        return sum;
+/// Where the last results are kept, so that the next does not find its memory in a cache.
+template <class Result>
+class last_results {
+public:
+    void keep(Result result) { kept_[next_++ % kept_.size()] = std::move(result); }
+    [[nodiscard]] std::size_t size() const { return kept_.size(); }
+
+private:
+    std::vector<std::optional<Result>> kept_ = std::vector<std::optional<Result>>(16);
+    std::size_t next_ = 0;
+};
+
+/// Checkpoint → tiles, into memory that the program has already.
+void pack_tiles(benchmark::State& state, const layer_shape& shape) {
+    ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    ::mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    std::vector<gptq::packed_linear> sources{bench::random_layer(shape)};
+    while (sources.size() * gptq::stored_bytes(sources[0]) < bench::rotating_bytes)
+        sources.push_back(bench::copy_of(sources[0]));
+    const std::size_t moved = gptq::stored_bytes(sources[0]) + gptq::linear(sources[0]).bytes();
+    const std::vector<std::vector<char>> bytes(sources.size(), std::vector<char>(moved / 2, 1));
+    last_results<gptq::linear> layers;
+    last_results<std::unique_ptr<char[]>> copies;
+    std::size_t next = 0;
+    const auto pack = [&] { layers.keep(gptq::linear(sources[next++ % sources.size()])); };
+    const auto copy = [&] {
+        auto to = std::make_unique_for_overwrite<char[]>(moved / 2);
+        std::memcpy(to.get(), bytes[next++ % sources.size()].data(), moved / 2);
+        copies.keep(std::move(to));
     };
-    measure(state, size * sizeof(float), pool, [&](std::size_t k) {
-        const float* weights = w.data() + k % copies * size;
-        pool.for_each(pool.concurrency(), [&](std::size_t t) {
-            for (std::size_t o = s.out * t / pool.concurrency(); o < s.out * (t + 1) / pool.concurrency(); ++o)
-                y[o] = row_times_x(weights + o * s.in);
-        });
-        benchmark::ClobberMemory();
-    });
+    for (std::size_t i = 0; i < 2 * layers.size(); ++i) {  // later ones find the memory of these
+        pack();
+        copy();
+    }
+    std::vector<double> packs, memcpys;
+    for (auto _ : state) {
+        packs.push_back(bench::seconds(pack));
+        memcpys.push_back(bench::seconds(copy));
+        state.SetIterationTime(packs.back());
+    }
+    state.counters["us"] = median(packs) * 1e6;
+    state.counters["GB/s"] = static_cast<double>(moved) / median(packs) * 1e-9;
+    bench::compare(state, "of_copy", memcpys, packs);
 }
 
-void shapes(benchmark::internal::Benchmark* b) {
-    b->ArgNames({"out", "in", "threads"})->UseManualTime()->Unit(benchmark::kMicrosecond);
-    for (const std::int64_t threads : {1, 2})
-        for (const std::int64_t out : {4096, 11008}) b->Args({out, 4096, threads});
+template <class F>
+void add(const std::string& name, int rounds, F&& f) {
+    benchmark::RegisterBenchmark(name.c_str(), f)->Iterations(rounds)->UseManualTime()->Unit(benchmark::kMicrosecond);
 }
 
-BENCHMARK(gemv<4, 1, 128>)->Apply(shapes);
-BENCHMARK(gemv<4, 2, 128>)->Apply(shapes);
-BENCHMARK(gemv<4, 3, 128>)->Apply(shapes);
-BENCHMARK(gemv<4, 2, 32>)->Apply(shapes);
-BENCHMARK(gemv<3, 2, 128>)->Apply(shapes);
-BENCHMARK(gemv<2, 2, 128>)->Apply(shapes);
-BENCHMARK(gemv<8, 2, 128>)->Apply(shapes);
-BENCHMARK(sgemv)->Apply(shapes);
+template <class Layer, class Isa, int Planes>
+void add_gemv(const std::string& name, const layer_shape& shape, std::size_t threads) {
+    add(name + "/" + std::string(Isa::name) + "/digits:" + std::to_string(Planes) + bench::name_of(shape) +
+            "/threads:" + std::to_string(threads),
+        15, [=](benchmark::State& state) { gemv<Layer, Isa, Planes>(state, shape, threads); });
+}
+
+/// Every instruction set of this build but the portable one, whose matter is not speed.
+template <class Isa>
+void add_instruction_set(const layer_shape& shape, std::size_t threads) {
+    if constexpr (Isa::name != "portable") {
+        if (shape.bits <= 4) add_gemv<gptq::linear, Isa, 1>("gemv", shape, threads);
+        add_gemv<gptq::linear, Isa, 2>("gemv", shape, threads);
+        if (shape.bits == 4) add_gemv<gptq::linear, Isa, 3>("gemv", shape, threads);
+    }
+}
+
+template <class... Isa>
+void add_cases(std::tuple<Isa...>) {
+    struct size {
+        std::size_t out, in;
+    };
+    struct format {
+        unsigned bits;
+        std::size_t group_size;
+    };
+    constexpr format formats[] = {{4, 128}, {4, 32}, {3, 128}, {2, 128}, {8, 128}};
+    for (const size s : {size{4096, 4096}, {11008, 4096}, {4096, 11008}, {14336, 4096}})
+        for (const format f : formats)
+            for (const std::size_t threads : {1U, 2U})
+                (add_instruction_set<Isa>({f.bits, f.group_size, s.out, s.in}, threads), ...);
+    for (const format f : formats)
+        for (const std::size_t threads : {1U, 2U})
+            add_gemv<gptq::direct_linear, gptq::isa::native, 2>("direct", {f.bits, f.group_size, 4096, 4096}, threads);
+    for (const format f : formats) {
+        const layer_shape shape{f.bits, f.group_size, 4096, 4096};
+        add("pack_tiles" + bench::name_of(shape), 31, [=](benchmark::State& state) { pack_tiles(state, shape); });
+    }
+}
 
 }  // namespace
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+    add_cases(gptq::isa::compiled{});
+    return bench::run(argc, argv);
+}

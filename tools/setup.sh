@@ -3,7 +3,7 @@
 # What the build needs, as Debian names it.
 debian_packages=(g++ cmake ninja-build pkg-config ccache
                  libxtensor-dev libxtensor-blas-dev libopenblas-dev nlohmann-json3-dev
-                 libcli11-dev libpcre2-dev zlib1g-dev catch2)
+                 libcli11-dev libpcre2-dev zlib1g-dev catch2 libsimde-dev)
 
 setup_dependencies() {
     if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then

@@ -28,6 +28,7 @@
 #include <gptq/io/safetensors.hpp>
 #include <gptq/io/safetensors_writer.hpp>
 #include <gptq/io/tensor.hpp>
+#include <gptq/io/tile_file.hpp>
 
 #include <gptq/pack/awq.hpp>
 #include <gptq/pack/compressed.hpp>

@@ -4,6 +4,7 @@
 #include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/core/half.hpp>
+#include <gptq/core/large_pages.hpp>
 #include <gptq/core/parallel.hpp>
 #include <gptq/core/shared_array.hpp>
 #include <gptq/core/thread_pool.hpp>
@@ -19,9 +20,13 @@
 #include <gptq/pack/packed_linear.hpp>
 
 #include <gptq/kernels/activations.hpp>
+#include <gptq/kernels/direct_linear.hpp>
 #include <gptq/kernels/gemv.hpp>
+#include <gptq/kernels/image.hpp>
 #include <gptq/kernels/isa.hpp>
 #include <gptq/kernels/layout.hpp>
 #include <gptq/kernels/linear.hpp>
+#include <gptq/kernels/multiply.hpp>
+#include <gptq/kernels/place.hpp>
 #include <gptq/kernels/step.hpp>
 #include <gptq/kernels/tile.hpp>

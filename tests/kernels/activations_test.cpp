@@ -8,6 +8,7 @@
 #include <limits>
 #include <random>
 #include <tuple>
+#include <type_traits>
 #include <vector>
 
 #include <gptq/core/thread_pool.hpp>
@@ -25,7 +26,7 @@ struct one_block {
     gptq::impl::block_terms<Digits> terms;
 
     explicit one_block(const std::vector<float>& x)
-        : terms(gptq::impl::quantize_block(x.data(), steps, x.size() / gptq::step_positions)) {}
+        : terms(gptq::impl::quantize_block<Digits, 1>(x.data(), steps, x.size() / gptq::step_positions)) {}
 
     [[nodiscard]] std::int64_t whole(std::size_t i) const {
         std::int64_t q = 0;
@@ -108,10 +109,47 @@ TEMPLATE_LIST_TEST_CASE("blocks of next to nothing count as zeros, blocks that a
         }
 }
 
+TEST_CASE("digits lie in the order of the weights' fields", "[kernels]") {
+    std::vector<float> x(32);
+    for (std::size_t i = 0; i < 32; ++i) x[i] = static_cast<float>(i) + 96;  // with 127 the largest, digits are x
+    const auto check = [&]<unsigned CodesPerByte>(std::integral_constant<unsigned, CodesPerByte>) {
+        gptq::impl::step_digits<gptq::digits<1>> step;
+        (void)gptq::impl::quantize_block<gptq::digits<1>, CodesPerByte>(x.data(), &step, 1);
+        for (std::size_t field = 0; field < 8; ++field)
+            for (std::size_t byte = 0; byte < 4; ++byte)
+                CHECK(step.plane[0][4 * field + byte] == x[gptq::impl::position_of(CodesPerByte, field, byte)]);
+    };
+    check(std::integral_constant<unsigned, 1>{});
+    check(std::integral_constant<unsigned, 2>{});
+    check(std::integral_constant<unsigned, 4>{});
+}
+
+TEST_CASE("activations of 16 bits are those of their values", "[kernels]") {
+    std::mt19937 random(66);
+    const std::vector<std::int32_t> g_idx(130, 0);
+    const auto layout = gptq::impl::group_columns(g_idx, 1, 4).layout;
+    const auto check = [&]<class Half>(Half) {
+        std::vector<Half> halves(2 * 130);
+        std::vector<float> floats(2 * 130);
+        for (std::size_t i = 0; i < floats.size(); ++i) {
+            halves[i] = gptq::round_to<Half>(support::normal_values(random, 1)[0]);
+            floats[i] = gptq::to_float(halves[i]);
+        }
+        gptq::activations<> a(layout), b(layout);
+        a.assign(gptq::view_of(halves.data(), 2, 130));
+        b.assign(gptq::view_of(floats.data(), 2, 130));
+        for (std::size_t t = 0; t < 2; ++t)
+            for (std::size_t s = 0; s < layout.steps(); ++s)
+                CHECK(std::ranges::equal(a.buffer()[t].steps[s].plane[1], b.buffer()[t].steps[s].plane[1]));
+    };
+    check(gptq::f16{});
+    check(gptq::bf16{});
+}
+
 TEST_CASE("assigning the wrong number of columns changes nothing", "[kernels]") {
     std::mt19937 random(64);
     const std::vector<std::int32_t> g_idx(100, 0);
-    gptq::activations<> a(gptq::impl::group_columns(g_idx, 1).layout);
+    gptq::activations<> a(gptq::impl::group_columns(g_idx, 1, 8).layout);
     CHECK(a.tokens() == 0);
     const auto x = support::normal_values(random, 300);
     a.assign(gptq::view_of(x.data(), 3, 100));
@@ -124,7 +162,7 @@ TEST_CASE("assigning the wrong number of columns changes nothing", "[kernels]") 
 TEST_CASE("activations do not depend on the executor", "[kernels]") {
     std::mt19937 random(65);
     const std::vector<std::int32_t> g_idx(100, 0);
-    const auto layout = gptq::impl::group_columns(g_idx, 1).layout;
+    const auto layout = gptq::impl::group_columns(g_idx, 1, 8).layout;
     gptq::activations<> serial(layout), parallel(layout);
     const auto x = support::normal_values(random, 9 * 100);
     serial.assign(gptq::view_of(x.data(), 9, 100));

@@ -9,50 +9,22 @@
 #include <limits>
 #include <random>
 #include <span>
-#include <string>
-#include <type_traits>
 #include <vector>
 
 #include <gptq/core/thread_pool.hpp>
 
 #include "support/catch.hpp"
+#include "support/isas.hpp"
 #include "support/random_layer.hpp"
 
-#if __has_include(<sys/mman.h>)
-#include <sys/mman.h>
-#include <unistd.h>
-#endif
-
+using support::any_options;
+using support::describe;
 using support::expected;
 using support::layer_options;
 using support::normal_values;
 using support::random_layer;
 
 namespace {
-
-/// A layer of any size up to 70 x 300, any bits, groups, order and types.
-layer_options any_options(std::mt19937& random) {
-    const auto one_of = [&](auto... choices) {
-        const std::common_type_t<decltype(choices)...> list[] = {choices...};
-        return list[support::below(random, sizeof...(choices))];
-    };
-    layer_options o;
-    o.out = 1 + support::below(random, 70);
-    o.in = 1 + support::below(random, 300);
-    o.bits = one_of(2U, 3U, 4U, 8U);
-    o.group_size = one_of(-1, 1, 7, 32, 64, 100, 128);
-    o.sym = one_of(false, true);
-    o.act_order = one_of(false, true);
-    o.bias = one_of(false, true);
-    o.zeros = one_of(gptq::zero_format::v1, gptq::zero_format::v2);
-    o.scales = one_of(gptq::scale_type::f16, gptq::scale_type::bf16, gptq::scale_type::f32);
-    return o;
-}
-
-std::string describe(const layer_options& o) {
-    return gptq::detail::text(o.out, " x ", o.in, ", ", o.bits, " bits, group size ", o.group_size,
-                              o.act_order ? ", act-order" : "", o.sym ? ", symmetric" : "", o.bias ? ", bias" : "");
-}
 
 /// Equal to the bit, NaN included.
 bool same(std::span<const float> a, std::span<const float> b) {
@@ -83,17 +55,7 @@ void check_all_digits(const gptq::packed_linear& p, std::span<const float> x) {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("gemv is within its stated error of the product in double", "[kernels]", gptq::isa::compiled) {
-    std::mt19937 random(11);
-    for (int i = 0; i < 1000; ++i) {
-        const auto options = any_options(random);
-        INFO("case " << i << ": " << describe(options));
-        const auto packed = random_layer(random, options);
-        check_all_digits<TestType>(packed, normal_values(random, options.in));
-    }
-}
-
-TEMPLATE_LIST_TEST_CASE("an outlier costs accuracy in its own block only", "[kernels]", gptq::isa::compiled) {
+TEMPLATE_LIST_TEST_CASE("an outlier costs accuracy in its own block only", "[kernels]", support::tested_isas) {
     std::mt19937 random(12);
     const auto packed = random_layer(random, {.out = 20, .in = 512, .group_size = gptq::per_row});
     auto x = normal_values(random, 512);
@@ -102,7 +64,7 @@ TEMPLATE_LIST_TEST_CASE("an outlier costs accuracy in its own block only", "[ker
 }
 
 TEMPLATE_LIST_TEST_CASE("activations of any size that a float can have are within the error", "[kernels]",
-                        gptq::isa::compiled) {
+                        support::tested_isas) {
     std::mt19937 random(13);
     for (const float size : {1e-45F, 1e-38F, 1e-31F, 1e-30F, 1e-20F, 1e20F, 1e34F}) {
         INFO("size " << size);
@@ -117,7 +79,7 @@ TEMPLATE_LIST_TEST_CASE("activations of any size that a float can have are withi
     CHECK(y == packed.bias);
 }
 
-TEMPLATE_LIST_TEST_CASE("the largest codes, zeros and activations do not overflow", "[kernels]", gptq::isa::compiled) {
+TEMPLATE_LIST_TEST_CASE("the largest codes, zeros and activations do not overflow", "[kernels]", support::tested_isas) {
     std::mt19937 random(14);
     for (const unsigned bits : {2U, 3U, 4U, 8U})
         for (const bool codes : {false, true})
@@ -134,7 +96,7 @@ TEMPLATE_LIST_TEST_CASE("the largest codes, zeros and activations do not overflo
                 }
 }
 
-TEMPLATE_LIST_TEST_CASE("every instruction set gives the portable one's bits", "[kernels]", gptq::isa::compiled) {
+TEMPLATE_LIST_TEST_CASE("every instruction set gives the portable one's bits", "[kernels]", support::tested_isas) {
     std::mt19937 random(15);
     for (int i = 0; i < 200; ++i) {
         const auto options = any_options(random);
@@ -153,7 +115,7 @@ TEMPLATE_LIST_TEST_CASE("every instruction set gives the portable one's bits", "
     }
 }
 
-TEMPLATE_LIST_TEST_CASE("a row of gemm is gemv of that row, bit for bit", "[kernels]", gptq::isa::compiled) {
+TEMPLATE_LIST_TEST_CASE("a row of gemm is gemv of that row, bit for bit", "[kernels]", support::tested_isas) {
     std::mt19937 random(16);
     for (const std::size_t tokens : {0U, 1U, 2U, 3U, 4U, 5U, 7U, 33U, 70U}) {
         const auto options = any_options(random);
@@ -223,7 +185,7 @@ TEST_CASE("results do not depend on the executor", "[kernels]") {
 }
 
 TEMPLATE_LIST_TEST_CASE("a NaN or an infinity makes its own token's outputs NaN, and no other's", "[kernels]",
-                        gptq::isa::compiled) {
+                        support::tested_isas) {
     std::mt19937 random(19);
     constexpr float infinity = std::numeric_limits<float>::infinity();
     const gptq::linear layer(random_layer(random, {.out = 20, .in = 256}));
@@ -262,71 +224,67 @@ TEST_CASE("wrong sizes are refused before anything is written", "[kernels]") {
     CHECK(std::ranges::count(y, -1.0F) == 60);
 }
 
-TEST_CASE("activations serve every layer of their layout, whatever its bits and outputs", "[kernels]") {
+TEST_CASE("activations serve every layer of their layout, whatever its outputs", "[kernels]") {
     std::mt19937 random(21);
     auto queries = random_layer(random, {.out = 40, .in = 200, .bits = 4, .group_size = 64, .act_order = true});
-    auto values = random_layer(random, {.out = 9, .in = 200, .bits = 8, .group_size = 64, .bias = true});
+    auto values = random_layer(random, {.out = 9, .in = 200, .bits = 4, .group_size = 64, .bias = true});
     values.g_idx = queries.g_idx;
     const gptq::linear q(queries), v(values);
-    const auto x = normal_values(random, 2 * 200);
+    const auto x = normal_values(random, 40 * 200);
     gptq::activations<> a(q.layout());
-    a.assign(gptq::view_of(x.data(), 2, 200));
-    for (const gptq::linear* layer : {&q, &v}) {
-        const std::size_t out = layer->out_features();
-        std::vector<float> direct(2 * out), shared(2 * out);
-        gptq::gemm(*layer, gptq::view_of(x.data(), 2, 200), gptq::view_of(direct.data(), 2, out));
-        gptq::gemm(*layer, a, gptq::view_of(shared.data(), 2, out));
-        CHECK(same(direct, shared));
-        a.assign(std::span(x).first(200));
-        gptq::gemv(*layer, a, std::span(shared).first(out));
-        CHECK(same(direct, shared));
-        a.assign(gptq::view_of(x.data(), 2, 200));
-    }
-    std::swap(values.g_idx[0], *std::ranges::find_if(values.g_idx, [&](auto g) { return g != values.g_idx[0]; }));
-    std::vector<float> y(2 * 9);
-    CHECK_THROWS_AS(gptq::gemm(gptq::linear(values), a, gptq::view_of(y.data(), 2, 9)), gptq::shape_error);
+    for (const std::size_t tokens : {1U, 2U, 40U})
+        for (const gptq::linear* layer : {&q, &v}) {
+            const std::size_t out = layer->out_features();
+            std::vector<float> direct(tokens * out), shared(tokens * out);
+            gptq::gemm(*layer, gptq::view_of(x.data(), tokens, 200), gptq::view_of(direct.data(), tokens, out));
+            a.assign(gptq::view_of(x.data(), tokens, 200));
+            gptq::gemm(*layer, a, gptq::view_of(shared.data(), tokens, out));
+            CHECK(same(direct, shared));
+            a.assign(std::span(x).first(200));
+            gptq::gemv(*layer, a, std::span(shared).first(out));
+            CHECK(same(direct, shared));
+        }
 }
 
-#if __has_include(<sys/mman.h>)
+TEST_CASE("activations of another layout are refused", "[kernels]") {
+    std::mt19937 random(23);
+    auto packed = random_layer(random, {.out = 9, .in = 200, .group_size = 64, .act_order = true});
+    const auto bytes = random_layer(random, {.out = 9, .in = 200, .bits = 8, .group_size = 64});
+    gptq::activations<> a(gptq::linear(packed).layout());
+    a.assign(normal_values(random, 200));
+    std::vector<float> y(9, -1);
+    std::swap(packed.g_idx[0], *std::ranges::find_if(packed.g_idx, [&](auto g) { return g != packed.g_idx[0]; }));
+    CHECK_THROWS_WITH(gptq::gemv(gptq::linear(packed), a, y),
+                      "gemm: the activations are not of the layer's layout (another g_idx or other bits); quantize "
+                      "them for this layer");
+    CHECK_THROWS_AS(gptq::gemv(gptq::linear(bytes), a, y), gptq::shape_error);
+    CHECK(y == std::vector<float>(9, -1));
+}
+
 namespace {
 
-/// Floats that end where readable memory ends, at an address that is no multiple of anything but 4.
-class guarded {
-public:
-    explicit guarded(std::span<const float> values) {
-        const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-        bytes_ = (values.size_bytes() + page - 1) / page * page + page;
-        memory_ = static_cast<char*>(mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-        REQUIRE(memory_ != MAP_FAILED);
-        REQUIRE(mprotect(memory_ + bytes_ - page, page, PROT_NONE) == 0);
-        values_ = {reinterpret_cast<float*>(memory_ + bytes_ - page) - values.size(), values.size()};
-        std::ranges::copy(values, values_.begin());
+/// Counts the calls that reach it.
+struct counting_executor {
+    std::size_t calls = 0;
+    [[nodiscard]] static std::size_t concurrency() noexcept { return 4; }
+    void for_each(std::size_t count, auto&& task) {
+        ++calls;
+        for (std::size_t i = 0; i < count; ++i) task(i);
     }
-    guarded(const guarded&) = delete;
-    guarded& operator=(const guarded&) = delete;
-    ~guarded() { munmap(memory_, bytes_); }
-
-    [[nodiscard]] std::span<float> values() const { return values_; }
-
-private:
-    char* memory_ = nullptr;
-    std::size_t bytes_ = 0;
-    std::span<float> values_;
 };
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("nothing is read or written past the end of x and y", "[kernels]", gptq::isa::compiled) {
-    std::mt19937 random(22);
-    for (int i = 0; i < 100; ++i) {
-        const auto options = any_options(random);
-        const auto packed = random_layer(random, options);
-        const gptq::linear layer(packed);
-        const guarded x(normal_values(random, options.in)), y(std::vector<float>(options.out));
-        gptq::gemv<gptq::digits<2>, TestType>(layer, x.values(), y.values());
-        const std::size_t last = options.out - 1;
-        const auto want = expected(packed, layer.layout(), gptq::digits<2>::limit, x.values(), last);
-        CHECK(std::abs(static_cast<double>(y.values()[last]) - want.value) <= want.tolerance);
-    }
+TEST_CASE("what takes less time than waking a thread stays on this one", "[kernels]") {
+    std::mt19937 random(24);
+    counting_executor workers;
+    const gptq::linear small(random_layer(random, {.out = 256, .in = 512})),
+        large(random_layer(random, {.out = 4096, .in = 1024}));
+    std::vector<float> x = normal_values(random, 32 * 1024), y(4096 * 32);
+    gptq::gemv(small, std::span(x).first(512), std::span(y).first(256), workers);
+    CHECK(workers.calls == 0);
+    gptq::gemv(large, std::span(x).first(1024), std::span(y).first(4096), workers);
+    CHECK(workers.calls == 1);
+    gptq::gemm(small, gptq::view_of(x.data(), 32, 512), gptq::view_of(y.data(), 32, 256), workers);
+    CHECK(workers.calls == 2);  // many tokens are much work again
 }
-#endif

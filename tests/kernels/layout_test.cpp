@@ -24,7 +24,7 @@ std::vector<std::int32_t> contiguous_groups(std::size_t in, std::size_t group_si
 }
 
 column_layout contiguous_layout(std::size_t in, std::size_t group_size) {
-    return group_columns(contiguous_groups(in, group_size), (in + group_size - 1) / group_size).layout;
+    return group_columns(contiguous_groups(in, group_size), (in + group_size - 1) / group_size, 4).layout;
 }
 
 }  // namespace
@@ -54,14 +54,14 @@ TEST_CASE("every column has one position, in a block of its own group", "[kernel
         const std::size_t in = 1 + support::below(random, 500), groups = 1 + support::below(random, 9);
         std::vector<std::int32_t> g_idx(in);
         for (auto& g : g_idx) g = static_cast<std::int32_t>(support::below(random, groups));
-        const auto [layout, group_of_block] = group_columns(g_idx, groups);
+        const auto [layout, group_of_block] = group_columns(g_idx, groups, 4);
         INFO("case " << i << ": " << in << " columns, " << groups << " groups");
         REQUIRE(layout.in_features == in);
         REQUIRE(layout.positions % layout.block == 0);
         REQUIRE(group_of_block.size() == layout.blocks());
         std::vector<int> seen(in);
         for (std::size_t position = 0; position < layout.positions; ++position) {
-            const std::size_t column = layout.columns.empty() ? position : layout.columns[position];
+            const std::size_t column = layout.column_at(position);
             if (column == column_layout::padding) continue;
             ++seen[column];
             REQUIRE(g_idx[column] == static_cast<std::int32_t>(group_of_block[position / layout.block]));
@@ -72,10 +72,12 @@ TEST_CASE("every column has one position, in a block of its own group", "[kernel
 
 TEST_CASE("layouts are equal when the columns lie equally", "[kernels]") {
     auto g_idx = contiguous_groups(256, 64);
-    const auto layout = group_columns(g_idx, 4).layout;
-    CHECK(layout == group_columns(g_idx, 4).layout);
-    CHECK(layout == group_columns(g_idx, 7).layout);  // groups without columns take no place
-    CHECK(layout != group_columns(contiguous_groups(256, 32), 8).layout);
+    const auto layout = group_columns(g_idx, 4, 4).layout;
+    CHECK(layout == group_columns(g_idx, 4, 4).layout);
+    CHECK(layout == group_columns(g_idx, 7, 4).layout);  // groups without columns take no place
+    CHECK(layout != group_columns(contiguous_groups(256, 32), 8, 4).layout);
+    CHECK(layout != group_columns(g_idx, 4, 8).layout);  // other words, other order of digits
+    CHECK(group_columns(g_idx, 4, 3).layout == group_columns(g_idx, 4, 8).layout);
     std::swap(g_idx[0], g_idx[255]);
-    CHECK(layout != group_columns(g_idx, 4).layout);
+    CHECK(layout != group_columns(g_idx, 4, 4).layout);
 }

@@ -18,7 +18,7 @@ const std::map<std::string, std::set<std::string>> may_include = {
     {"grid", {"core", "grid"}},
     {"pack", {"core", "grid", "pack"}},
     {"kernels", {"core", "grid", "pack", "kernels"}},
-    {"io", {"core", "grid", "pack", "io"}},
+    {"io", {"core", "grid", "pack", "kernels", "io"}},
     {"calib", {"core", "grid", "calib"}},
     {"solve", {"core", "grid", "calib", "solve"}},
 };

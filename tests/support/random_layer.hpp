@@ -7,8 +7,11 @@
 #include <cstdint>
 #include <random>
 #include <span>
+#include <string>
+#include <type_traits>
 #include <vector>
 
+#include <gptq/core/error.hpp>
 #include <gptq/grid/grid.hpp>
 #include <gptq/grid/scale_type.hpp>
 #include <gptq/kernels/layout.hpp>
@@ -67,6 +70,30 @@ inline gptq::packed_linear random_layer(std::mt19937& random, const layer_option
     return p;
 }
 
+/// A layer of any size up to 70 x 300, any bits, groups, order and types.
+inline layer_options any_options(std::mt19937& random) {
+    const auto one_of = [&](auto... choices) {
+        const std::common_type_t<decltype(choices)...> list[] = {choices...};
+        return list[below(random, sizeof...(choices))];
+    };
+    layer_options o;
+    o.out = 1 + below(random, 70);
+    o.in = 1 + below(random, 300);
+    o.bits = one_of(2U, 3U, 4U, 8U);
+    o.group_size = one_of(-1, 1, 7, 32, 64, 100, 128);
+    o.sym = one_of(false, true);
+    o.act_order = one_of(false, true);
+    o.bias = one_of(false, true);
+    o.zeros = one_of(gptq::zero_format::v1, gptq::zero_format::v2);
+    o.scales = one_of(gptq::scale_type::f16, gptq::scale_type::bf16, gptq::scale_type::f32);
+    return o;
+}
+
+inline std::string describe(const layer_options& o) {
+    return gptq::detail::text(o.out, " x ", o.in, ", ", o.bits, " bits, group size ", o.group_size,
+                              o.act_order ? ", act-order" : "", o.sym ? ", symmetric" : "", o.bias ? ", bias" : "");
+}
+
 /// Output o of Ŵ·x + bias, and how far from it gemv may be.
 struct expected_output {
     double value = 0;
@@ -83,7 +110,7 @@ inline expected_output expected(const gptq::packed_linear& p, const gptq::column
     for (std::size_t b = 0; b < layout.blocks(); ++b) {
         double weights = 0, largest = 0;
         for (std::size_t i = b * layout.block; i < (b + 1) * layout.block; ++i) {
-            const std::size_t column = layout.columns.empty() ? i : layout.columns[i];
+            const std::size_t column = layout.column_at(i);
             if (column == gptq::column_layout::padding) continue;
             const double w = gptq::value_at(p, o, column), v = x[column];
             y.value += w * v;

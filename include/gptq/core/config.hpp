@@ -6,6 +6,8 @@
 #define GPTQ_VERSION_MINOR 1
 #define GPTQ_VERSION_PATCH 0
 
+#if !defined(GPTQ_WITH_SSE2)  // a program that emulates instruction sets has defined all of these
+
 #if defined(__SSE2__)
 #define GPTQ_WITH_SSE2 1
 #else
@@ -18,17 +20,67 @@
 #define GPTQ_WITH_AVX2 0
 #endif
 
+#if GPTQ_WITH_AVX2 && defined(__AVXVNNI__)
+#define GPTQ_WITH_AVXVNNI 1
+#else
+#define GPTQ_WITH_AVXVNNI 0
+#endif
+
+#if GPTQ_WITH_AVX2 && defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#define GPTQ_WITH_AVX512 1
+#else
+#define GPTQ_WITH_AVX512 0
+#endif
+
+#if GPTQ_WITH_AVX512 && defined(__AVX512VNNI__)
+#define GPTQ_WITH_AVX512VNNI 1
+#else
+#define GPTQ_WITH_AVX512VNNI 0
+#endif
+
+#if defined(__aarch64__) && defined(__ARM_NEON)
+#define GPTQ_WITH_NEON 1
+#else
+#define GPTQ_WITH_NEON 0
+#endif
+
+#if GPTQ_WITH_NEON && defined(__ARM_FEATURE_DOTPROD)
+#define GPTQ_WITH_NEON_DOTPROD 1
+#else
+#define GPTQ_WITH_NEON_DOTPROD 0
+#endif
+
+#if GPTQ_WITH_NEON_DOTPROD && defined(__ARM_FEATURE_MATMUL_INT8)
+#define GPTQ_WITH_NEON_I8MM 1
+#else
+#define GPTQ_WITH_NEON_I8MM 0
+#endif
+
+#endif
+
 // GPTQ_ISA names the inline namespace around the solver, the packer and the kernels. Two translation units compiled
 // with different flags then define different symbols, and the linker cannot give the loops of one to the other. Errors,
 // views and plain storage structs live outside and may be shared; files (gptq::io) are read by one of the two.
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && GPTQ_WITH_AVX2
+// Link the build for the least processor first: templates of the standard library, and what small things of ours lie
+// outside, carry no build's name, and of several the linker keeps the first. Flags that differ in more than these names
+// tell apart (two -march= of one family): define GPTQ_ISA yourself, a name for each.
+#if defined(GPTQ_ISA)
+#elif GPTQ_WITH_AVX512VNNI
+#define GPTQ_ISA build_avx512vnni
+#elif GPTQ_WITH_AVX512
 #define GPTQ_ISA build_avx512
+#elif GPTQ_WITH_AVXVNNI
+#define GPTQ_ISA build_avxvnni
 #elif GPTQ_WITH_AVX2
 #define GPTQ_ISA build_avx2
 #elif defined(__AVX__)
 #define GPTQ_ISA build_avx
-#elif defined(__aarch64__)
-#define GPTQ_ISA build_aarch64
+#elif GPTQ_WITH_NEON_I8MM
+#define GPTQ_ISA build_neon_i8mm
+#elif GPTQ_WITH_NEON_DOTPROD
+#define GPTQ_ISA build_neon_dotprod
+#elif GPTQ_WITH_NEON
+#define GPTQ_ISA build_neon
 #else
 #define GPTQ_ISA build_portable
 #endif

@@ -77,12 +77,37 @@ constexpr std::uint16_t round_to_16_bits(double x, int fraction, int min_exponen
     return static_cast<std::uint16_t>(sign | magnitude);
 }
 
+/// The same for a float, without a branch, so that a loop over it vectorizes.
+constexpr std::uint16_t round_to_f16(float x) noexcept {
+    constexpr std::uint32_t infinity = 0x7F80'0000, beyond_f16 = 0x4780'0000, first_normal = 0x3880'0000;
+    const auto bits = std::bit_cast<std::uint32_t>(x);
+    const std::uint32_t magnitude = bits & 0x7FFF'FFFFU, odd = magnitude >> 13U & 1U;
+    const std::uint32_t normal = (magnitude - 0x3800'0000U + 0xFFFU + odd) >> 13U;  // rebiased, rounded, cut
+    // The last place of 0.5 + |x| is f16's smallest number.
+    const auto subnormal = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5F) - 0x3F00'0000U;
+    const std::uint32_t finite = magnitude < first_normal ? subnormal : normal;
+    const std::uint32_t others = magnitude > infinity ? 0x7E00U : 0x7C00U;
+    return static_cast<std::uint16_t>(bits >> 16U & 0x8000U) |
+           static_cast<std::uint16_t>(magnitude < beyond_f16 ? finite : others);
+}
+
+constexpr std::uint16_t round_to_bf16(float x) noexcept {
+    const auto bits = std::bit_cast<std::uint32_t>(x);
+    const std::uint32_t rounded = (bits + 0x7FFFU + (bits >> 16U & 1U)) >> 16U;
+    const std::uint32_t quiet_nan = (bits >> 16U & 0x8000U) | 0x7FC0U;
+    return static_cast<std::uint16_t>((bits & 0x7FFF'FFFFU) > 0x7F80'0000U ? quiet_nan : rounded);
+}
+
 }  // namespace impl
 
 /// x rounded to T once, to nearest even; overflow becomes infinity. float and double arguments both round only once.
 template <storable_float T, std::floating_point S>
 [[nodiscard]] constexpr T round_to(S x) noexcept {
-    if constexpr (std::is_same_v<T, f16>)
+    if constexpr (std::is_same_v<T, f16> && std::is_same_v<S, float>)
+        return {impl::round_to_f16(x)};
+    else if constexpr (std::is_same_v<T, bf16> && std::is_same_v<S, float>)
+        return {impl::round_to_bf16(x)};
+    else if constexpr (std::is_same_v<T, f16>)
         return {impl::round_to_16_bits(static_cast<double>(x), 10, -14, 0x7C00U)};
     else if constexpr (std::is_same_v<T, bf16>)
         return {impl::round_to_16_bits(static_cast<double>(x), 7, -126, 0x7F80U)};

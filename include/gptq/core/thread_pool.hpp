@@ -1,5 +1,5 @@
-// A pool of standard threads that stay: the executor for calls that take microseconds. Idle threads sleep in the
-// kernel, so a pool costs nothing between calls and does not fight other programs for their cores.
+// A pool of standard threads that stay: the executor for calls that take microseconds. Idle threads soon
+// sleep in the kernel, so a pool costs nothing between calls and does not fight other programs for their cores.
 #pragma once
 
 #include <atomic>
@@ -14,8 +14,25 @@
 #include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
 
+#if GPTQ_WITH_SSE2
+#include <emmintrin.h>
+#endif
+
 namespace gptq {
 inline namespace GPTQ_ISA {
+
+namespace impl {
+
+/// Tells the processor that this thread only looks, so that its neighbour on the core goes on.
+inline void relax() noexcept {
+#if GPTQ_WITH_SSE2
+    _mm_pause();
+#elif GPTQ_WITH_NEON
+    asm volatile("yield");
+#endif
+}
+
+}  // namespace impl
 
 /// An executor whose threads persist. The calling thread works too, so a pool of one has no threads of its own.
 ///
@@ -69,7 +86,8 @@ private:
         unclaimed_.store(count, std::memory_order_release);
         unclaimed_.notify_all();
         work();
-        for (std::uint32_t left = 0; (left = unfinished_.load(std::memory_order_acquire)) != 0;) unfinished_.wait(left);
+        for (std::uint32_t left = 0; (left = unfinished_.load(std::memory_order_acquire)) != 0;)
+            wait_while(unfinished_, left);
         const std::exception_ptr error = std::exchange(error_, nullptr);
         failed_.clear(std::memory_order_relaxed);
         busy_.clear(std::memory_order_release);
@@ -104,8 +122,19 @@ private:
     void help() noexcept {
         while (unclaimed_.load(std::memory_order_relaxed) != closed) {
             work();
-            unclaimed_.wait(0, std::memory_order_relaxed);
+            wait_while(unclaimed_, 0);
         }
+    }
+
+    /// Waits until a counter has another value. For some 50 µs awake: the next call of a model's layers comes sooner,
+    /// and a thread that slept takes longer to wake than most calls last. Then asleep.
+    static void wait_while(const std::atomic<std::uint32_t>& counter, std::uint32_t value) noexcept {
+        constexpr int looks = 3000;
+        for (int i = 0; i < looks; ++i) {
+            if (counter.load(std::memory_order_relaxed) != value) return;
+            impl::relax();
+        }
+        counter.wait(value, std::memory_order_relaxed);
     }
 
     void close() noexcept {

@@ -154,8 +154,9 @@ inline void expect_no_gaps(std::span<const header_entry> in_order, std::size_t d
            ",\"shape\":" + json(entry.shape).dump() + ",\"data_offsets\":" + json{entry.begin, entry.end}.dump() + "}";
 }
 
-/// The first bytes of a file: length and JSON, padded with spaces so that the data begin at a multiple of 8. To the
-/// metadata "format": "pt" is added: some loaders refuse a file without it.
+/// The first bytes of a file: length and JSON, padded with spaces so that the data begin at a multiple of 64, a cache
+/// line: kernels may run on what is mapped. To the metadata "format": "pt" is added: some loaders refuse a file without
+/// it.
 /// @throws option_error  a name or metadata that is not UTF-8; more header than the format allows
 [[nodiscard]] inline std::string header_bytes(std::span<const header_entry> tensors,
                                               std::map<std::string, std::string> metadata, std::string_view path) {
@@ -163,7 +164,7 @@ inline void expect_no_gaps(std::span<const header_entry> in_order, std::size_t d
     std::string text = "{" + json(metadata_key).dump() + ":" + json_text(metadata, path);
     for (const header_entry& entry : tensors) text += entry_text(entry, path);
     text += "}";
-    text.resize((text.size() + 7) / 8 * 8, ' ');
+    text.resize((sizeof(std::uint64_t) + text.size() + 63) / 64 * 64 - sizeof(std::uint64_t), ' ');
     const std::uint64_t length = text.size();
     if (length > max_header_bytes)
         gptq::detail::fail<option_error>(path, ": the header takes ", length, " bytes, of which the format allows ",

@@ -12,18 +12,22 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <span>
+#include <ranges>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
+#include <gptq/core/half.hpp>
 #include <gptq/core/parallel.hpp>
 #include <gptq/core/view.hpp>
 #include <gptq/kernels/layout.hpp>
+#include <gptq/kernels/step.hpp>
 
 namespace gptq {
 
@@ -38,6 +42,15 @@ requires(Planes >= 1 && Planes <= 3) struct digits {
     /// three digits the two roundings of x / scale reach half a unit there, hence one less.
     static constexpr std::int32_t limit = Planes == 1 ? 127 : Planes == 2 ? 32'639 : 8'355'710;
 };
+
+/// What an activation or an output may be stored as. Kernels convert; they compute in floats.
+template <class T>
+concept activation_float = std::same_as<T, float> || std::same_as<T, f16> || std::same_as<T, bf16>;
+
+/// One token's activations or outputs: std::vector, std::span, std::array, …
+template <class R>
+concept activation_range = std::ranges::contiguous_range<R> && std::ranges::sized_range<R> &&
+    activation_float<std::remove_cv_t<std::ranges::range_value_t<R>>>;
 
 template <class D>
 concept digit_format = requires {
@@ -76,13 +89,35 @@ struct token_digits {
     return largest;
 }
 
+/// The columns of a block's positions, as floats; 0 for padding.
+template <activation_float X>
+void gather(const column_layout& layout, std::size_t first, const X* x, std::ptrdiff_t stride, float* out) noexcept {
+    if (layout.columns.empty() && stride == 1) {
+        for (std::size_t i = 0; i < layout.block; ++i) out[i] = to_float(x[first + i]);
+        return;
+    }
+    for (std::size_t i = 0; i < layout.block; ++i) {
+        const std::size_t column = layout.column_at(first + i);
+        out[i] = column < layout.in_features ? to_float(x[static_cast<std::ptrdiff_t>(column) * stride]) : 0;
+    }
+}
+
+/// Whole numbers in the order of positions, dealt to bytes of fields.
+template <unsigned CodesPerByte>
+void deal(const std::int32_t (&q)[step_positions], std::int32_t (&dealt)[step_positions]) noexcept {
+    for (std::size_t field = 0; field < step_positions / 4; ++field)
+        for (std::size_t byte = 0; byte < 4; ++byte)
+            dealt[4 * field + byte] = q[position_of(CodesPerByte, field, byte)];
+}
+
 /// Writes the digits of round(x·inverse) and adds them to the block's sums.
 /// @pre  |x·inverse| rounds to at most 127·(1 + 256 + …)
-template <digit_format Digits>
+template <digit_format Digits, unsigned CodesPerByte>
 void split(const float* x, float inverse, step_digits<Digits>& out, block_terms<Digits>& terms) noexcept {
     constexpr std::int32_t offset = 128 * (Digits::planes == 1 ? 1 : Digits::planes == 2 ? 0x101 : 0x10101);
-    std::int32_t q[step_positions];
-    for (std::size_t i = 0; i < step_positions; ++i) q[i] = static_cast<std::int32_t>(std::rint(x[i] * inverse));
+    std::int32_t in_order[step_positions], q[step_positions];
+    for (std::size_t i = 0; i < step_positions; ++i) in_order[i] = static_cast<std::int32_t>(std::rint(x[i] * inverse));
+    deal<CodesPerByte>(in_order, q);
     for (int p = 0; p < Digits::planes; ++p)
         for (std::size_t i = 0; i < step_positions; ++i)
             out.plane[p][i] = static_cast<std::int8_t>(((q[i] + offset) >> (8 * p)) - 128);
@@ -98,7 +133,7 @@ void split(const float* x, float inverse, step_digits<Digits>& out, block_terms<
 }
 
 /// Quantizes one block of x, read in order, to `steps` steps.
-template <digit_format Digits>
+template <digit_format Digits, unsigned CodesPerByte>
 [[nodiscard]] block_terms<Digits> quantize_block(const float* x, step_digits<Digits>* out, std::size_t steps) noexcept {
     constexpr auto limit = static_cast<float>(Digits::limit);
     std::int32_t bits = 0;
@@ -114,8 +149,23 @@ template <digit_format Digits>
     }
     terms.scale = largest / limit;
     const float inverse = limit / largest;
-    for (std::size_t s = 0; s < steps; ++s) split(x + s * step_positions, inverse, out[s], terms);
+    for (std::size_t s = 0; s < steps; ++s) split<Digits, CodesPerByte>(x + s * step_positions, inverse, out[s], terms);
     return terms;
+}
+
+/// One token, block by block.
+template <digit_format Digits, unsigned CodesPerByte, activation_float X>
+void quantize_token(const column_layout& layout, const X* x, std::ptrdiff_t stride, step_digits<Digits>* steps,
+                    block_terms<Digits>* blocks) noexcept {
+    float gathered[largest_block];
+    for (std::size_t b = 0; b < layout.blocks(); ++b) {
+        const float* values = gathered;
+        if constexpr (std::is_same_v<X, float>)
+            if (layout.columns.empty() && stride == 1) values = x + b * layout.block;
+        if (values == gathered) gather(layout, b * layout.block, x, stride, gathered);
+        const std::size_t first = b * layout.steps_per_block();
+        blocks[b] = quantize_block<Digits, CodesPerByte>(values, steps + first, layout.steps_per_block());
+    }
 }
 
 /// The digits of some tokens. Memory only grows.
@@ -131,15 +181,14 @@ public:
     }
 
     /// Quantizes x[0], x[stride], x[2·stride], … as token t.
-    void quantize(std::size_t t, const column_layout& layout, const float* x, std::ptrdiff_t stride) noexcept {
+    template <activation_float X>
+    void quantize(std::size_t t, const column_layout& layout, const X* x, std::ptrdiff_t stride) noexcept {
         step_digits<Digits>* steps = steps_.data() + t * steps_per_token_;
         block_terms<Digits>* blocks = blocks_.data() + t * blocks_per_token_;
-        const bool in_place = layout.columns.empty() && stride == 1;
-        float gathered[largest_block];
-        for (std::size_t b = 0; b < layout.blocks(); ++b) {
-            const float* values = in_place ? x + b * layout.block : gathered;
-            if (!in_place) gather(layout, b * layout.block, x, stride, gathered);
-            blocks[b] = quantize_block(values, steps + b * layout.steps_per_block(), layout.steps_per_block());
+        switch (layout.codes_per_byte) {
+            case 4: return quantize_token<Digits, 4>(layout, x, stride, steps, blocks);
+            case 2: return quantize_token<Digits, 2>(layout, x, stride, steps, blocks);
+            default: return quantize_token<Digits, 1>(layout, x, stride, steps, blocks);
         }
     }
 
@@ -148,14 +197,6 @@ public:
     }
 
 private:
-    static void gather(const column_layout& layout, std::size_t first, const float* x, std::ptrdiff_t stride,
-                       float* out) noexcept {
-        for (std::size_t i = 0; i < layout.block; ++i) {
-            const std::size_t column = layout.columns.empty() ? first + i : layout.columns[first + i];
-            out[i] = column == column_layout::padding ? 0 : x[static_cast<std::ptrdiff_t>(column) * stride];
-        }
-    }
-
     std::size_t steps_per_token_ = 0;
     std::size_t blocks_per_token_ = 0;
     std::vector<step_digits<Digits>> steps_;
@@ -165,7 +206,7 @@ private:
 }  // namespace impl
 
 /// Quantized activations of one or more tokens, made once and multiplied with every layer of an equal layout: with q, k
-/// and v, or with gate and up.
+/// and v, or with gate and up, where these have the same bits.
 template <digit_format Digits = digits<2>>
 class activations {
 public:
@@ -173,16 +214,20 @@ public:
     explicit activations(column_layout layout) : layout_(std::move(layout)) {}
 
     /// Quantizes one token.
-    /// @param x  [in_features], not kept
+    /// @param x  [in_features] of float, f16 or bf16; not kept
     /// @throws shape_error  x has another size; nothing is changed
-    void assign(std::span<const float> x) { assign(matrix_view<const float>{x.data(), 1, x.size()}); }
+    template <activation_range X>
+    void assign(const X& x) {
+        assign(view_of(std::ranges::data(x), 1, std::ranges::size(x)));
+    }
 
-    /// Quantizes tokens x [tokens, in_features], any strides. Memory is allocated only for more tokens than ever
-    /// before.
+    /// Quantizes tokens x [tokens, in_features] of float, f16 or bf16, any strides. Memory is allocated only for more
+    /// tokens than ever before.
     /// @throws shape_error  x has another number of columns; nothing is changed
     template <matrix_like Inputs, executor E = serial>
+    requires activation_float<element_t<const Inputs>>
     void assign(const Inputs& x, E&& workers = {}) {
-        const matrix_view<const float> view = const_view_of(x);
+        const auto view = const_view_of(x);
         detail::expect_equal("activations", "columns of x", layout_.in_features, view.cols);
         buffer_.resize(layout_, view.rows);
         tokens_ = view.rows;

@@ -3,7 +3,8 @@
 //   step   32 positions along the input; 16 outputs of b-bit codes are then exactly b lines
 //   block  1, 2 or 4 steps of one group: what shares a scale of the activations
 // A position is an input column or padding. Groups are laid end to end, each padded to whole blocks, so any g_idx
-// (act-order too) is absorbed by the map from positions to columns, which only the activations see.
+// (act-order too) is absorbed by the map from positions to columns, which only the activations see. They also see the
+// order of positions within a step, which is the checkpoint's: kernels multiply its words as they are (step.hpp).
 #pragma once
 
 #include <algorithm>
@@ -22,20 +23,34 @@ inline constexpr std::size_t tile_outputs = 16;
 inline constexpr std::size_t step_positions = 32;
 inline constexpr std::size_t largest_block = 128;
 
+/// The whole number of codes that lie in each byte of a word; 3 bits are taken apart into bytes of one code.
+[[nodiscard]] constexpr unsigned codes_per_byte(unsigned bits) noexcept { return bits == 3 ? 1 : 8 / bits; }
+
+/// Tiles that hold so many outputs.
+[[nodiscard]] constexpr std::size_t tiles_for(std::size_t outputs) noexcept {
+    return (outputs + tile_outputs - 1) / tile_outputs;
+}
+
 /// One 64-byte line of a tile: a word for each of its outputs.
 struct alignas(64) line {
     std::uint32_t word[tile_outputs] = {};
 };
 
-/// Where the input columns go. Layers with equal layouts can share their activations.
+/// Where the input columns go. Layers with equal layouts can share their activations: those of the same in_features,
+/// g_idx and bits (3 and 8 bits count as the same).
 struct column_layout {
     static constexpr std::uint32_t padding = std::numeric_limits<std::uint32_t>::max();
 
     std::size_t in_features = 0;
     std::size_t positions = 0;           ///< in_features and the padding: whole blocks
     std::size_t block = largest_block;   ///< positions per block: 32, 64 or 128
+    unsigned codes_per_byte = 1;         ///< of the weights: decides the order of digits within a step
     std::vector<std::uint32_t> columns;  ///< of each position, or `padding`; empty where position i is column i
 
+    /// in_features or more for padding.
+    [[nodiscard]] std::size_t column_at(std::size_t position) const noexcept {
+        return columns.empty() ? position : columns[position];
+    }
     [[nodiscard]] std::size_t steps() const noexcept { return positions / step_positions; }
     [[nodiscard]] std::size_t blocks() const noexcept { return positions / block; }
     [[nodiscard]] std::size_t steps_per_block() const noexcept { return block / step_positions; }
@@ -73,7 +88,8 @@ struct grouped_columns {
 
 /// Groups in rising order, the columns of each in rising order, then its padding.
 /// @pre  0 <= g_idx[i] < groups
-[[nodiscard]] inline grouped_columns group_columns(std::span<const std::int32_t> g_idx, std::size_t groups) {
+[[nodiscard]] inline grouped_columns group_columns(std::span<const std::int32_t> g_idx, std::size_t groups,
+                                                   unsigned bits) {
     if (g_idx.size() >= column_layout::padding)
         detail::fail<shape_error>("linear: in_features is ", g_idx.size(), ", expected less than 2^32 - 1");
     std::vector<std::size_t> size(groups);
@@ -83,6 +99,7 @@ struct grouped_columns {
     column_layout& layout = result.layout;
     layout.in_features = g_idx.size();
     layout.block = choose_block(size);
+    layout.codes_per_byte = codes_per_byte(bits);
     layout.positions = padded_positions(size, layout.block);
 
     std::vector<std::size_t> next(groups);  // position that the next column of a group takes

@@ -1,18 +1,25 @@
 // A quantized linear layer re-tiled for the kernels: the codes, scales and zero points of a packed_linear, moved to
-// where a multiplication reads them, in the order it reads them. layout.hpp draws the tiles, step.hpp the bits.
+// where a multiplication reads them, in the order it reads them. layout.hpp draws the tiles, step.hpp the bits, and
+// image.hpp the bytes, which can be stored and mapped back.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <gptq/core/config.hpp>
 #include <gptq/core/half.hpp>
+#include <gptq/core/large_pages.hpp>
+#include <gptq/core/shared_array.hpp>
 #include <gptq/grid/scale_type.hpp>
+#include <gptq/kernels/image.hpp>
 #include <gptq/kernels/layout.hpp>
+#include <gptq/kernels/place.hpp>
 #include <gptq/kernels/step.hpp>
 #include <gptq/pack/packed_linear.hpp>
 
@@ -28,105 +35,180 @@ struct tile_view {
 
 /// Ŵ [out_features, in_features], ready to be multiplied. Outputs are padded to 16; each group's columns are padded to
 /// blocks of 32 or more, so groups below 32 columns work but pay for the padding in memory and time.
+/// Nothing in it changes: copies share memory.
 class linear {
 public:
+    /// Re-tiles a layer.
     /// @cost  one pass over the codes, twice the memory of `p` while it runs
     /// @throws shape_error, option_error, numeric_error  `p` is inconsistent (see check)
     explicit linear(const packed_linear& p);
 
-    [[nodiscard]] std::size_t out_features() const noexcept { return out_features_; }
-    [[nodiscard]] std::size_t in_features() const noexcept { return columns_.layout.in_features; }
-    [[nodiscard]] unsigned bits() const noexcept { return bits_; }
-    /// Where input columns go; the same for all layers with the same in_features and g_idx.
-    [[nodiscard]] const column_layout& layout() const noexcept { return columns_.layout; }
+    /// A layer from its image(), which is used where it lies, a mapped file for one; it is copied only if it does not
+    /// begin at a multiple of 64 bytes.
+    /// @cost  one pass over the scales; codes are not touched
+    /// @throws format_error   `image` is not one: which field, what was expected
+    /// @throws numeric_error  a scale that is not finite
+    explicit linear(shared_array<std::byte> image);
+
+    [[nodiscard]] std::size_t out_features() const noexcept { return header().out_features; }
+    [[nodiscard]] std::size_t in_features() const noexcept { return layout_.in_features; }
+    [[nodiscard]] unsigned bits() const noexcept { return header().bits; }
+    /// Where input columns go; the same for all layers with the same in_features, g_idx and bits.
+    [[nodiscard]] const column_layout& layout() const noexcept { return layout_; }
+    /// The layer as bytes to store: little-endian, the same on every machine.
+    [[nodiscard]] std::span<const std::byte> image() const noexcept { return {image_.data(), image_.size()}; }
     /// Bytes that a multiplication reads, all resident.
     [[nodiscard]] std::size_t bytes() const noexcept {
-        return words_.size() * sizeof(line) + scales_.size() + zeros_.size() + bias_.size() * sizeof(float);
+        return at_.group_of_block - at_.words + bias().size() * sizeof(float);
     }
 
-    [[nodiscard]] std::size_t tiles() const noexcept {
-        return impl::round_up(out_features_, tile_outputs) / tile_outputs;
-    }
+    [[nodiscard]] std::size_t tiles() const noexcept { return tiles_for(out_features()); }
     [[nodiscard]] tile_view tile(std::size_t t) const noexcept {
-        return {words_.data() + t * layout().steps() * bits_, scales_.data() + scale_offset(t, 0),
-                zeros_.data() + t * groups_ * tile_outputs};
+        const std::size_t parameters = t * header().groups * tile_outputs;
+        return {at<line>(at_.words) + t * layout_.steps() * bits(),
+                at<std::byte>(at_.scales) + parameters * impl::scale_bytes(scales_stored_as()),
+                at<std::uint8_t>(at_.zeros) + parameters};
     }
-    [[nodiscard]] std::span<const std::uint32_t> group_of_block() const noexcept { return columns_.group_of_block; }
-    [[nodiscard]] scale_type scales_stored_as() const noexcept { return scale_type_; }
+    /// The group of each block, rising.
+    [[nodiscard]] std::span<const std::uint32_t> group_of_block() const noexcept {
+        return {at<std::uint32_t>(at_.group_of_block), layout_.blocks()};
+    }
+    [[nodiscard]] scale_type scales_stored_as() const noexcept { return static_cast<scale_type>(header().scales); }
     /// [out_features], or empty.
-    [[nodiscard]] std::span<const float> bias() const noexcept { return bias_; }
+    [[nodiscard]] std::span<const float> bias() const noexcept {
+        return {at<float>(at_.bias), header().has_bias != 0 ? out_features() : 0};
+    }
 
 private:
-    [[nodiscard]] std::size_t scale_offset(std::size_t tile, std::size_t group) const noexcept {
-        return (tile * groups_ + group) * tile_outputs * (scale_type_ == scale_type::f32 ? 4 : 2);
+    [[nodiscard]] const image_header& header() const noexcept { return *at<image_header>(0); }
+    template <class T>
+    [[nodiscard]] const T* at(std::size_t offset) const noexcept {
+        return reinterpret_cast<const T*>(image_.data() + offset);
     }
-    void place_codes(const packed_linear& p, std::size_t tile, std::size_t outputs) noexcept;
-    void place_parameters(const packed_linear& p, std::size_t tile, std::size_t outputs) noexcept;
+    [[nodiscard]] column_layout layout_of_image() const;
+    void check_contents() const;
 
-    std::size_t out_features_;
-    std::size_t groups_;
-    unsigned bits_;
-    scale_type scale_type_;
-    impl::grouped_columns columns_;
-    std::vector<line> words_;          ///< [tiles][steps][bits]
-    std::vector<std::byte> scales_;    ///< [tiles][groups][16] of scale_type_
-    std::vector<std::uint8_t> zeros_;  ///< [tiles][groups][16]
-    std::vector<float> bias_;
+    shared_array<std::byte> image_;
+    impl::image_places at_;
+    column_layout layout_;
 };
 
 namespace impl {
 
 /// The type to keep scales in: the stored one, unless the layer holds values that do not fit it exactly.
 [[nodiscard]] inline scale_type exact_scale_type(const packed_linear& p) noexcept {
-    const bool exact = std::ranges::all_of(p.scales, [&](float s) { return rounded_to(p.stored_scales, s) == s; });
+    const bool exact = visit_scale_type(p.stored_scales, [&](auto stored) {
+        std::uint32_t differences = 0;  // not a bool, and no early end: so that it vectorizes
+        for (const float s : p.scales) differences += to_float(round_to<decltype(stored)>(s)) == s ? 0U : 1U;
+        return differences == 0;
+    });
     return exact ? p.stored_scales : scale_type::f32;
 }
 
-[[nodiscard]] inline const packed_linear& checked(const packed_linear& p) {
-    check(p);
-    return p;
+/// Copies bytes to an image's section and zeros up to the next section's begin.
+inline void fill_section(std::byte* begin, std::byte* end, const void* from, std::size_t bytes) noexcept {
+    if (bytes != 0) std::memcpy(begin, from, bytes);
+    std::fill(begin + bytes, end, std::byte{0});
+}
+
+/// Scales and zero points of one group for the outputs of one tile; 0 for outputs that the layer lacks.
+template <class Scale>
+void place_parameters(const packed_linear& p, std::span<const std::uint8_t> zeros, std::size_t tile, std::size_t group,
+                      std::byte* scales_to, std::uint8_t* zeros_to) noexcept {
+    const std::size_t first = tile * tile_outputs, from = group * p.out_features + first;
+    const std::size_t outputs = std::min(tile_outputs, p.out_features - first);
+    Scale scales[tile_outputs] = {};
+    for (std::size_t lane = 0; lane < outputs; ++lane) scales[lane] = round_to<Scale>(p.scales[from + lane]);
+    std::memcpy(scales_to, scales, sizeof scales);
+    std::fill(std::copy_n(zeros.data() + from, outputs, zeros_to), zeros_to + tile_outputs, std::uint8_t{0});
+}
+
+/// Scales and zero points, tile by tile.
+template <class Scale>
+void place_all_parameters(const packed_linear& p, const image_places& at, std::byte* image) {
+    const std::vector<std::uint8_t> zeros = zeros_of(p);
+    std::byte* scales_to = image + at.scales;
+    auto* zeros_to = reinterpret_cast<std::uint8_t*>(image + at.zeros);
+    for (std::size_t tile = 0; tile < tiles_for(p.out_features); ++tile)
+        for (std::size_t k = 0; k < p.groups; ++k) {
+            place_parameters<Scale>(p, zeros, tile, k, scales_to, zeros_to);
+            scales_to += tile_outputs * sizeof(Scale);
+            zeros_to += tile_outputs;
+        }
+    std::fill(scales_to, image + at.zeros, std::byte{0});
+    std::fill(zeros_to, reinterpret_cast<std::uint8_t*>(image + at.group_of_block), std::uint8_t{0});
+}
+
+/// The image of a consistent layer.
+[[nodiscard]] inline shared_array<std::byte> image_of(const packed_linear& p) {
+    const grouped_columns columns = group_columns(p.g_idx, p.groups, p.bits);
+    const column_layout& layout = columns.layout;
+    image_header header;
+    header.bits = p.bits;
+    header.block = static_cast<std::uint32_t>(layout.block);
+    header.scales = static_cast<std::uint32_t>(exact_scale_type(p));
+    header.has_columns = layout.columns.empty() ? 0 : 1;
+    header.has_bias = p.bias.empty() ? 0 : 1;
+    header.out_features = p.out_features;
+    header.in_features = p.in_features;
+    header.groups = p.groups;
+    header.positions = layout.positions;
+    const image_places at = places_of(header);
+
+    std::shared_ptr<std::byte> memory = detail::streamed_memory(at.end);
+    std::byte* image = memory.get();
+    std::memcpy(image, &header, sizeof header);
+    visit_kernel_bits(p.bits,
+                      [&](auto bits) { place_codes<bits>(p, layout, 0, reinterpret_cast<line*>(image + at.words)); });
+    visit_scale_type(static_cast<scale_type>(header.scales),
+                     [&](auto scale) { place_all_parameters<decltype(scale)>(p, at, image); });
+    fill_section(image + at.group_of_block, image + at.columns, columns.group_of_block.data(), 4 * layout.blocks());
+    fill_section(image + at.columns, image + at.bias, layout.columns.data(), 4 * layout.columns.size());
+    fill_section(image + at.bias, image + at.end, p.bias.data(), 4 * p.bias.size());
+    return {std::span<const std::byte>(image, at.end), std::move(memory)};
+}
+
+/// The bytes at an address that kernels can read them from.
+[[nodiscard]] inline shared_array<std::byte> aligned(shared_array<std::byte> image) {
+    if (reinterpret_cast<std::uintptr_t>(image.data()) % sizeof(line) == 0) return image;
+    const std::size_t size = image.size();
+    std::shared_ptr<std::byte> memory = detail::streamed_memory(size);
+    std::memcpy(memory.get(), image.data(), size);
+    return {std::span<const std::byte>(memory.get(), size), std::move(memory)};
 }
 
 }  // namespace impl
 
 inline linear::linear(const packed_linear& p)
-    : out_features_(impl::checked(p).out_features),
-      groups_(p.groups),
-      bits_(p.bits),
-      scale_type_(impl::exact_scale_type(p)),
-      columns_(impl::group_columns(p.g_idx, p.groups)),
-      words_(tiles() * layout().steps() * bits_),
-      scales_(scale_offset(tiles(), 0)),
-      zeros_(tiles() * groups_ * tile_outputs),
-      bias_(p.bias) {
-    for (std::size_t t = 0; t < tiles(); ++t) {
-        const std::size_t outputs = std::min(tile_outputs, out_features_ - t * tile_outputs);
-        place_codes(p, t, outputs);
-        place_parameters(p, t, outputs);
-    }
+    : image_((check(p), impl::image_of(p))), at_(impl::places_of(header())), layout_(layout_of_image()) {}
+
+inline linear::linear(shared_array<std::byte> image)
+    : image_(impl::aligned(std::move(image))),
+      at_(impl::places_of(impl::checked_header(this->image()))),
+      layout_(layout_of_image()) {
+    check_contents();
 }
 
-inline void linear::place_codes(const packed_linear& p, std::size_t tile, std::size_t outputs) noexcept {
-    line* words = words_.data() + tile * layout().steps() * bits_;
-    for (std::size_t i = 0; i < layout().positions; ++i) {
-        const std::size_t column = layout().columns.empty() ? i : layout().columns[i];
-        if (column == column_layout::padding) continue;
-        std::uint32_t codes[tile_outputs] = {};
-        for (std::size_t lane = 0; lane < outputs; ++lane) codes[lane] = code_at(p, tile * tile_outputs + lane, column);
-        impl::put_codes(words + i / step_positions * bits_, bits_, i % step_positions, codes);
-    }
+inline column_layout linear::layout_of_image() const {
+    const image_header& h = header();
+    const auto* columns = at<std::uint32_t>(at_.columns);
+    return {h.in_features,
+            h.positions,
+            h.block,
+            codes_per_byte(h.bits),
+            {columns, columns + (h.has_columns != 0 ? h.positions : 0)}};
 }
 
-inline void linear::place_parameters(const packed_linear& p, std::size_t tile, std::size_t outputs) noexcept {
-    for (std::size_t k = 0; k < groups_; ++k)
-        for (std::size_t lane = 0; lane < outputs; ++lane) {
-            const std::size_t output = tile * tile_outputs + lane;
-            zeros_[(tile * groups_ + k) * tile_outputs + lane] = static_cast<std::uint8_t>(zero_at(p, output, k));
-            visit_scale_type(scale_type_, [&](auto stored) {
-                stored = round_to<decltype(stored)>(scale_at(p, output, k));
-                std::memcpy(scales_.data() + scale_offset(tile, k) + lane * sizeof stored, &stored, sizeof stored);
-            });
-        }
+inline void linear::check_contents() const {
+    if (header().has_columns != 0) impl::check_columns(layout_.columns, in_features());
+    for (std::size_t b = 0; b < layout_.blocks(); ++b)
+        if (group_of_block()[b] >= header().groups)
+            detail::fail<format_error>("linear: the image's block ", b, " is of group ", group_of_block()[b],
+                                       ", expected less than ", header().groups);
+    visit_scale_type(scales_stored_as(), [&](auto stored) {
+        impl::check_scales_of_image<decltype(stored)>(at<std::byte>(at_.scales),
+                                                      tiles() * header().groups * tile_outputs);
+    });
 }
 
 }  // namespace GPTQ_ISA

@@ -12,14 +12,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
-#include <utility>
 
 #include <gptq/core/config.hpp>
 #include <gptq/grid/scale_type.hpp>
 #include <gptq/kernels/activations.hpp>
 #include <gptq/kernels/isa.hpp>
 #include <gptq/kernels/layout.hpp>
-#include <gptq/kernels/linear.hpp>
 #include <gptq/kernels/step.hpp>
 
 namespace gptq {
@@ -28,20 +26,27 @@ namespace impl {
 
 static_assert(std::int64_t{largest_block} * 255 * 128 * 257 < std::int64_t{1} << 31);
 
-/// How far ahead of the weight stream, contiguous across steps and tiles, a kernel asks for it: 8 KiB. A loop this busy
-/// keeps too few loads in flight on its own. On Zen 5, 8 KiB take a fifth less time than 4, 2 are worse, 32 no better.
-inline constexpr std::size_t lines_ahead = 128;
+/// A run of blocks.
+struct block_range {
+    std::size_t first, last;
+};
 
-template <class F, int... I>
-[[gnu::always_inline]] inline void call_each(F& f, std::integer_sequence<int, I...>) noexcept {
-    (f(std::integral_constant<int, I>{}), ...);
-}
+/// Where the scales and zero points of a tile's blocks are.
+struct tile_parameters {
+    const std::byte* scales;    ///< [groups][pitch] of the scale type, from the tile's first output on
+    const std::uint8_t* zeros;  ///< [groups][pitch]
+    std::size_t pitch;
+    scale_type type;
+    const std::uint32_t* group_of_block;
+};
 
-/// f(0), f(1), …, f(N - 1) with constants: what a loop keeps in an array, this keeps in registers at -O2 as well.
-template <int N, class F>
-[[gnu::always_inline]] inline void unrolled(F&& f) noexcept {
-    call_each(f, std::make_integer_sequence<int, N>{});
-}
+/// What one token's products with a tile have come to, as two numbers for each output: a sum of some blocks, so that
+/// the sum of all of them is rounded less often.
+struct tile_sums {
+    static constexpr std::size_t blocks_in_recent = 16;
+    float total[tile_outputs] = {};
+    float recent[tile_outputs] = {};
+};
 
 /// One tile's multiplication. Tokens is how many tokens share each weight that is read.
 template <instruction_set Isa, int Bits, digit_format Digits, int Tokens>
@@ -50,53 +55,58 @@ struct tile_kernel {
     static constexpr int slices = largest_code > Isa::largest_code ? 2 : 1;
     static constexpr std::size_t steps_per_partial = Isa::steps_per_partial(std::min(largest_code, Isa::largest_code));
     static_assert(steps_per_partial >= 1);
-    using partials = typename Isa::partial[Tokens][Digits::planes];
+    /// Sums of the same kind that take turns, field by field, so that none waits for itself.
+    static constexpr int turns = std::clamp(Isa::dots_in_flight / (Tokens * Digits::planes), 1, fields_per_step);
+    using partials = typename Isa::partial[turns][Tokens][Digits::planes];
     using totals = typename Isa::ints[Tokens][Digits::accumulators];
     using tokens = token_digits<Digits>[Tokens];
 
-    /// Writes the tile's sixteen sums for each token, bias not added.
-    static void multiply(const linear& layer, std::size_t tile, const tokens& x,
-                         float (&y)[Tokens][tile_outputs]) noexcept {
-        const tile_view weights = layer.tile(tile);
-        const std::size_t steps = layer.layout().steps_per_block();
-        const auto group_of_block = layer.group_of_block();
-        typename Isa::floats sums[Tokens] = {};
-        for (std::size_t b = 0; b < group_of_block.size(); ++b) {
+    /// sums[t] += the blocks' products.
+    /// @param steps  steps(b) is the first step of block b: tile_step or checkpoint_step
+    template <class Steps>
+    static void add(const Steps& steps, const tile_parameters& parameters, block_range range,
+                    std::size_t steps_per_block, const tokens& x, tile_sums* sums) noexcept {
+        typename Isa::floats recent[Tokens];
+        unrolled<Tokens>([&](auto t) { recent[t] = Isa::load_scales(sums[t].recent); });
+        for (std::size_t b = range.first; b < range.last; ++b) {
             totals block = {};
-            add_block(weights.words + b * steps * Bits, x, b * steps, steps, block);
-            const std::size_t parameters = group_of_block[b] * tile_outputs;
-            visit_scale_type(layer.scales_stored_as(), [&](auto stored) {
-                const auto* scales = reinterpret_cast<const decltype(stored)*>(weights.scales) + parameters;
-                scale_block(Isa::load_scales(scales), Isa::load_zeros(weights.zeros + parameters), block, x, b, sums);
+            add_block(steps(b), x, b * steps_per_block, steps_per_block, block);
+            const std::size_t place = parameters.group_of_block[b] * parameters.pitch;
+            const auto zeros = Isa::load_zeros(parameters.zeros + place);
+            visit_scale_type(parameters.type, [&](auto stored) {
+                const auto* scales = reinterpret_cast<const decltype(stored)*>(parameters.scales) + place;
+                scale_block(Isa::load_scales(scales), zeros, block, x, b, recent);
             });
+            if ((b + 1) % tile_sums::blocks_in_recent == 0) move_to_total(recent, sums);
         }
-        for (int t = 0; t < Tokens; ++t) Isa::store(sums[t], y[t]);
+        unrolled<Tokens>([&](auto t) { Isa::store(recent[t], sums[t].recent); });
     }
 
 private:
-    /// block += codes · digits of `steps` steps from step `first` on.
-    [[gnu::always_inline]] static void add_block(const line* words, const tokens& x, std::size_t first,
+    /// block += codes · digits of `steps` steps; the first is step `first` of the tokens.
+    template <class Step>
+    [[gnu::always_inline]] static void add_block(const Step& step, const tokens& x, std::size_t first,
                                                  std::size_t steps, totals& block) noexcept {
         const std::size_t run = std::min(steps, steps_per_partial);
         for (std::size_t s = 0; s < steps; s += run)
             unrolled<slices>([&](auto slice) __attribute__((always_inline)) {
                 partials sums = {};
-                for (std::size_t step = s; step < s + run; ++step)
-                    add_step<slice>(words + step * Bits, x, first + step, sums);
+                for (std::size_t i = s; i < s + run; ++i) add_step<slice>(step.further(i * Bits), x, first + i, sums);
                 widen<slice>(sums, block);
             });
     }
 
-    template <int Slice>
-    [[gnu::always_inline]] static void add_step(const line* words, const tokens& x, std::size_t step,
+    template <int Slice, class Step>
+    [[gnu::always_inline]] static void add_step(const Step& step, const tokens& x, std::size_t index,
                                                 partials& sums) noexcept {
         if constexpr (Slice == 0)
-            for (int l = 0; l < Bits; ++l) Isa::prefetch(words + l, lines_ahead);
+            unrolled<Bits>([&](auto l) __attribute__((always_inline)) { Isa::prefetch(step[l], step.words_ahead()); });
         unrolled<fields_per_step>([&](auto field) __attribute__((always_inline)) {
-            const auto codes = codes_of<Isa, Bits, field, Slice>(words);
+            const auto codes = codes_of<Isa, Bits, field, Slice>(step);
             unrolled<Tokens>([&](auto t) __attribute__((always_inline)) {
                 unrolled<Digits::planes>([&](auto p) __attribute__((always_inline)) {
-                    sums[t][p] = Isa::dot(sums[t][p], codes, x[t].steps[step].plane[p] + 4 * field);
+                    auto& sum = sums[field % turns][t][p];
+                    sum = Isa::dot(sum, codes, x[t].steps[index].plane[p] + 4 * field);
                 });
             });
         });
@@ -105,12 +115,21 @@ private:
     /// block += sums, each plane of digits in its place: d1 counts 256, d2 has an accumulator of its own.
     template <int Slice>
     [[gnu::always_inline]] static void widen(const partials& sums, totals& block) noexcept {
-        unrolled<Tokens>([&](auto t) __attribute__((always_inline)) {
-            unrolled<Digits::planes>([&](auto p) __attribute__((always_inline)) {
-                constexpr int factor = (p == 1 ? 256 : 1) * (Slice == 1 ? 16 : 1);
-                auto& total = block[t][p / 2];
-                total = Isa::template widen<factor>(total, sums[t][p]);
+        unrolled<turns>([&](auto turn) __attribute__((always_inline)) {
+            unrolled<Tokens>([&](auto t) __attribute__((always_inline)) {
+                unrolled<Digits::planes>([&](auto p) __attribute__((always_inline)) {
+                    constexpr int factor = (p == 1 ? 256 : 1) * (Slice == 1 ? 16 : 1);
+                    auto& total = block[t][p / 2];
+                    total = Isa::template widen<factor>(total, sums[turn][t][p]);
+                });
             });
+        });
+    }
+
+    static void move_to_total(typename Isa::floats (&recent)[Tokens], tile_sums* sums) noexcept {
+        unrolled<Tokens>([&](auto t) {
+            Isa::store(Isa::multiply_add(recent[t], 1.0F, Isa::load_scales(sums[t].total)), sums[t].total);
+            recent[t] = {};
         });
     }
 

@@ -38,22 +38,29 @@ struct avx2 {
 
     /// maddubs saturates at 2^15: a pair of 8-bit codes can get there, a pair of 4-bit codes cannot.
     static constexpr int largest_code = 15;
-    /// Eight of the sixteen registers; the others hold codes, a broadcast, the mask, 32-bit sums.
+    /// Eight of the sixteen registers; the others hold codes, a broadcast, the mask. More gains nothing.
     static constexpr int partials_in_registers = 4;
+    /// Additions take one cycle.
+    static constexpr int dots_in_flight = 1;
     /// A step adds 8 pairs of products to each 16-bit sum.
     static constexpr std::size_t steps_per_partial(int max_code) noexcept {
         return static_cast<std::size_t>(32767 / (8 * 2 * 128 * max_code));
     }
 
-    [[gnu::always_inline]] static words load(const line& from) noexcept {
-        const auto* p = reinterpret_cast<const __m256i*>(from.word);
-        return {_mm256_load_si256(p), _mm256_load_si256(p + 1)};
+    [[gnu::always_inline]] static words load(const std::uint32_t* from) noexcept {
+        const auto* p = reinterpret_cast<const __m256i*>(from);
+        return {_mm256_loadu_si256(p), _mm256_loadu_si256(p + 1)};
     }
-    template <int Shift, int Mask>
+    template <int Shift, std::uint32_t Mask>
     [[gnu::always_inline]] static words bits(words w) noexcept {
-        const __m256i mask = _mm256_set1_epi8(Mask);
-        return {_mm256_and_si256(_mm256_srli_epi16(w.low, Shift), mask),
-                _mm256_and_si256(_mm256_srli_epi16(w.high, Shift), mask)};
+        const __m256i mask = _mm256_set1_epi32(static_cast<int>(Mask));
+        const auto shifted = [](__m256i v) {
+            if constexpr (Shift < 0)
+                return _mm256_slli_epi32(v, -Shift);
+            else
+                return _mm256_srli_epi32(v, Shift);
+        };
+        return {_mm256_and_si256(shifted(w.low), mask), _mm256_and_si256(shifted(w.high), mask)};
     }
     [[gnu::always_inline]] static words either(words a, words b) noexcept {
         return {_mm256_or_si256(a.low, b.low), _mm256_or_si256(a.high, b.high)};
@@ -79,6 +86,7 @@ struct avx2 {
         const __m128i z = _mm_loadu_si128(reinterpret_cast<const __m128i*>(zeros));
         return {_mm256_cvtepu8_epi32(z), _mm256_cvtepu8_epi32(_mm_srli_si128(z, 8))};
     }
+    /// Also what was stored.
     static floats load_scales(const float* scales) noexcept {
         return {_mm256_loadu_ps(scales), _mm256_loadu_ps(scales + 8)};
     }
@@ -116,8 +124,8 @@ struct avx2 {
     }
     /// An address past the end is no error: nothing is read from it. Always inline, because gcc takes a function that
     /// only prefetches for one that does nothing, and leaves out its calls.
-    [[gnu::always_inline]] static void prefetch(const line* from, std::size_t lines_ahead) noexcept {
-        const auto address = reinterpret_cast<std::uintptr_t>(from) + lines_ahead * sizeof(line);
+    [[gnu::always_inline]] static void prefetch(const std::uint32_t* from, std::size_t words_ahead) noexcept {
+        const auto address = reinterpret_cast<std::uintptr_t>(from) + words_ahead * sizeof *from;
         _mm_prefetch(reinterpret_cast<const char*>(address), _MM_HINT_T0);
     }
 };

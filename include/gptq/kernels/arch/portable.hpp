@@ -27,16 +27,19 @@ struct portable {
     using floats = lanes<float>;
 
     static constexpr int largest_code = 255;
-    static constexpr int partials_in_registers = 4;
+    static constexpr int partials_in_registers = 1;
+    static constexpr int dots_in_flight = 1;
     /// 32-bit sums hold any block: 128 positions · 255 · 128 < 2^31.
     static constexpr std::size_t steps_per_partial(int) noexcept { return largest_block / step_positions; }
 
-    static words load(const line& from) noexcept {
-        return each<words>([&](std::size_t i) { return from.word[i]; });
+    static words load(const std::uint32_t* from) noexcept {
+        return each<words>([&](std::size_t i) { return from[i]; });
     }
-    template <int Shift, int Mask>
+    template <int Shift, std::uint32_t Mask>
     static words bits(words w) noexcept {
-        return each<words>([&](std::size_t i) { return w.lane[i] >> Shift & Mask * 0x01010101U; });
+        return each<words>([&](std::size_t i) {
+            return (Shift < 0 ? w.lane[i] << static_cast<unsigned>(-Shift) : w.lane[i] >> Shift) & Mask;
+        });
     }
     static words either(words a, words b) noexcept {
         return each<words>([&](std::size_t i) { return a.lane[i] | b.lane[i]; });
@@ -81,7 +84,7 @@ struct portable {
     static void store(floats a, float* to) noexcept {
         for (std::size_t i = 0; i < tile_outputs; ++i) to[i] = a.lane[i];
     }
-    static void prefetch(const line*, std::size_t) noexcept {}
+    static void prefetch(const std::uint32_t*, std::size_t) noexcept {}
 
 private:
     template <class Lanes, class F>
