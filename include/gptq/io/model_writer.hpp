@@ -47,7 +47,7 @@ inline std::vector<std::span<const tensor_declaration>> cut(std::span<const tens
                                                             std::string_view path) {
     const auto entries = measured(tensors, path);
     if (largest == 0) return {tensors};
-    const std::size_t empty_file = header_bytes({}, metadata, path).size() + 7;  // 7: more padding
+    const std::size_t empty_file = header_bytes({}, metadata, path).size() + data_alignment - 1;  // more padding
     std::vector<std::span<const tensor_declaration>> runs;
     std::size_t first = 0, size = empty_file;
     for (std::size_t i = 0; i < entries.size(); ++i) {

@@ -23,6 +23,8 @@ namespace gptq::io::impl {
 inline constexpr std::uint64_t max_header_bytes = 100'000'000;                                 // the format's own limit
 inline constexpr std::size_t max_data_bytes = std::numeric_limits<std::ptrdiff_t>::max() / 2;  // and room for a header
 inline constexpr std::string_view metadata_key = "__metadata__";
+/// Where the data of a file that we write begin, and what the length before its header takes.
+inline constexpr std::size_t data_alignment = 64, length_bytes = 8;
 
 /// One tensor of a header. Offsets count from the first byte after the header.
 struct header_entry {
@@ -164,7 +166,8 @@ inline void expect_no_gaps(std::span<const header_entry> in_order, std::size_t d
     std::string text = "{" + json(metadata_key).dump() + ":" + json_text(metadata, path);
     for (const header_entry& entry : tensors) text += entry_text(entry, path);
     text += "}";
-    text.resize((sizeof(std::uint64_t) + text.size() + 63) / 64 * 64 - sizeof(std::uint64_t), ' ');
+    text.resize((length_bytes + text.size() + data_alignment - 1) / data_alignment * data_alignment - length_bytes,
+                ' ');
     const std::uint64_t length = text.size();
     if (length > max_header_bytes)
         gptq::detail::fail<option_error>(path, ": the header takes ", length, " bytes, of which the format allows ",

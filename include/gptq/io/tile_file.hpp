@@ -1,7 +1,7 @@
 // Re-tiled layers in a file, mapped back without a copy: an engine that has made them once starts at once from then on.
 //
 //     a safetensors file of one U8 tensor per layer, its image (gptq/kernels/image.hpp), at a multiple of 64 bytes
-//     metadata "gptq_file": "tiles"
+//     metadata "gptq_file": "tiles", for who wonders what it is
 #pragma once
 
 #include <cstddef>
@@ -37,7 +37,7 @@ inline void save_tiles(const std::filesystem::path& path, const std::vector<name
     writer.finish();
 }
 
-/// One layer of such a file, multiplied from the file's own pages.
+/// One layer of such a file, multiplied from the file's own pages if it lies at a multiple of 64, as save_tiles has it.
 /// @throws format_error   no such tensor, or not the image of a layer: which field, what was expected
 /// @throws numeric_error  a scale that is not finite
 template <tensor_files F>

@@ -52,6 +52,14 @@ template <class R>
 concept activation_range = std::ranges::contiguous_range<R> && std::ranges::sized_range<R> &&
     activation_float<std::remove_cv_t<std::ranges::range_value_t<R>>>;
 
+/// Where outputs can be written.
+template <class M>
+concept output_matrix = matrix_like<M> && activation_float<element_t<M>> &&
+    !std::is_const_v<std::remove_pointer_t<decltype(view_of(std::declval<M&>()).data)>>;
+template <class R>
+concept output_range =
+    activation_range<R> && !std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<R>>>;
+
 template <class D>
 concept digit_format = requires {
     []<int Planes>(digits<Planes>) {}(D{});
@@ -173,9 +181,12 @@ template <digit_format Digits>
 class token_buffer {
 public:
     /// Makes room for `tokens` tokens of a layout; their digits are then unspecified.
+    /// @throws shape_error  more tokens than memory can address (rows of stride 0)
     void resize(const column_layout& layout, std::size_t tokens) {
         steps_per_token_ = layout.steps();
         blocks_per_token_ = layout.blocks();
+        if (tokens > steps_.max_size() / std::max<std::size_t>(steps_per_token_, 1))
+            detail::fail<shape_error>("activations: ", tokens, " tokens do not fit in memory");
         if (steps_.size() < tokens * steps_per_token_) steps_.resize(tokens * steps_per_token_);
         if (blocks_.size() < tokens * blocks_per_token_) blocks_.resize(tokens * blocks_per_token_);
     }

@@ -25,12 +25,13 @@ inline namespace GPTQ_ISA {
 
 /// Ŵ [out_features, in_features] as a checkpoint stores it. Multiplies to the same bits as `linear`.
 ///
-/// Only where groups are runs of a multiple of 32 columns can codes be multiplied where they lie. A layer with
-/// act-order or other groups is re-tiled when it is made, and takes that time and memory: see is_direct.
+/// Codes can be multiplied where they lie if the columns in order fill whole blocks (layout().columns is empty): so
+/// with most groups of a multiple of 32 columns. Any other layer, one with act-order too, is re-tiled when it is made,
+/// and takes that time and memory: see is_direct. Many tokens are multiplied one by one: a prompt wants a `linear`.
 class direct_linear {
 public:
     /// @param p  its qweight is shared, not copied
-    /// @cost  memory and time of the scales and zero points, 2-5 % of the codes'
+    /// @cost  5 bytes for each output and group
     /// @throws shape_error, option_error, numeric_error  `p` is inconsistent (see check)
     explicit direct_linear(packed_linear p);
 
@@ -53,6 +54,7 @@ public:
     [[nodiscard]] const std::optional<linear>& tiled() const noexcept { return tiled_; }
 
     /// The first step of a block of a tile whose sixteen outputs are all there.
+    /// @pre  is_direct, here and below
     [[nodiscard]] impl::checkpoint_step block(std::size_t tile, std::size_t block) const noexcept {
         const std::size_t rows = layout().steps_per_block() * bits();
         return {packed_.qweight.data() + block * rows * out_features() + tile * tile_outputs, out_features(), rows};
@@ -68,6 +70,7 @@ public:
 
 private:
     void place_parameters();
+    void place_incomplete_tile();
 
     packed_linear packed_;
     impl::grouped_columns columns_;
@@ -81,9 +84,17 @@ inline direct_linear::direct_linear(packed_linear p)
     : packed_((check(p), std::move(p))), columns_(impl::group_columns(packed_.g_idx, packed_.groups, packed_.bits)) {
     if (!layout().columns.empty()) {
         tiled_.emplace(packed_);
-        return;
+        packed_.qweight = {};
+    } else {
+        place_parameters();
+        place_incomplete_tile();
     }
-    place_parameters();
+    packed_.scales = {};  // what is read of these is kept elsewhere now
+    packed_.qzeros = {};
+    packed_.g_idx = {};
+}
+
+inline void direct_linear::place_incomplete_tile() {
     if (out_features() % tile_outputs == 0) return;
     incomplete_tile_.resize(layout().steps() * bits());
     impl::visit_kernel_bits(

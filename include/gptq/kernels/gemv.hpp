@@ -8,15 +8,16 @@
 // for three digits, whose low two become a float before they meet the third: at most u·128·257·Σ|code - zero| of error.
 // Second, at most 4u for an activation's own roundings (activations.hpp), 3u for those of a block (tile.hpp), u for
 // each addition of a block, and u for what these do to one another. Blocks below 2^-100 everywhere count as zeros. A
-// NaN or an infinity in x makes every output of its token NaN. f16 and bf16 outputs round once more, at the end.
+// NaN or an infinity in x makes every output of its token NaN. f16 and bf16 outputs round once more, at the end. All of
+// it as long as a weight's scale times a block's is a normal float: beyond, outputs are 0 or NaN.
 //
 // Results are the same bits for every executor, every number of tokens at once, and every instruction set.
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <ranges>
-#include <type_traits>
 #include <utility>
 
 #include <gptq/core/config.hpp>
@@ -68,9 +69,10 @@ struct scratch_tokens {
 /// @param y        [tokens, out_features] of float, f16 or bf16, any strides; must not overlap x
 /// @param workers  any executor; one contiguous range of outputs per thread, fewer where there is little to do
 /// @throws shape_error  before anything is written
+/// @throws what the executor throws; y is then unspecified
 template <digit_format Digits = digits<2>, instruction_set Isa = isa::native, multipliable Layer, matrix_like Inputs,
-          matrix_like Outputs, executor E = serial>
-requires activation_float<element_t<const Inputs>> && activation_float<element_t<Outputs>>
+          output_matrix Outputs, executor E = serial>
+requires activation_float<element_t<const Inputs>>
 void gemm(const Layer& layer, const Inputs& x, Outputs&& y, E&& workers = {}) {
     const auto in = const_view_of(x);
     const auto out = view_of(y);
@@ -93,9 +95,8 @@ void gemm(const Layer& layer, const Inputs& x, Outputs&& y, E&& workers = {}) {
 /// @param x  of the layer's layout
 /// @param y  [x.tokens(), out_features] of float, f16 or bf16, any strides
 /// @throws shape_error  before anything is written
-template <instruction_set Isa = isa::native, multipliable Layer, digit_format Digits, matrix_like Outputs,
+template <instruction_set Isa = isa::native, multipliable Layer, digit_format Digits, output_matrix Outputs,
           executor E = serial>
-requires activation_float<element_t<Outputs>>
 void gemm(const Layer& layer, const activations<Digits>& x, Outputs&& y, E&& workers = {}) {
     const auto out = view_of(y);
     if (x.layout() != layer.layout())
@@ -116,7 +117,7 @@ void gemm(const Layer& layer, const activations<Digits>& x, Outputs&& y, E&& wor
 /// @param y  [out_features] of float, f16 or bf16, must not overlap x
 /// @throws shape_error  before anything is written
 template <digit_format Digits = digits<2>, instruction_set Isa = isa::native, multipliable Layer, activation_range X,
-          activation_range Y, executor E = serial>
+          output_range Y, executor E = serial>
 void gemv(const Layer& layer, const X& x, Y&& y, E&& workers = {}) {
     detail::expect_equal("gemv", "size of x", layer.in_features(), std::ranges::size(x));
     detail::expect_equal("gemv", "size of y", layer.out_features(), std::ranges::size(y));
@@ -124,7 +125,9 @@ void gemv(const Layer& layer, const X& x, Y&& y, E&& workers = {}) {
                       view_of(std::ranges::data(y), 1, layer.out_features()), workers);
 }
 
-template <instruction_set Isa = isa::native, multipliable Layer, digit_format Digits, activation_range Y,
+/// The same for activations of one token that are quantized already.
+/// @throws shape_error  another layout, or not one token; before anything is written
+template <instruction_set Isa = isa::native, multipliable Layer, digit_format Digits, output_range Y,
           executor E = serial>
 void gemv(const Layer& layer, const activations<Digits>& x, Y&& y, E&& workers = {}) {
     detail::expect_equal("gemv", "size of y", layer.out_features(), std::ranges::size(y));

@@ -13,11 +13,11 @@
 #pragma once
 
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 #include <limits>
 #include <span>
 #include <vector>
@@ -59,7 +59,7 @@ struct image_places {
     std::size_t words, scales, zeros, group_of_block, columns, bias, end;
 };
 
-/// The product of sizes, or the largest number where that is too large: nothing is allocated or compared wrongly.
+/// The product of sizes, or half of all addresses where that is too large: nothing is allocated or compared wrongly.
 [[nodiscard]] constexpr std::size_t product(std::initializer_list<std::uint64_t> sizes) noexcept {
     constexpr std::uint64_t most = std::numeric_limits<std::size_t>::max() / 2;
     std::uint64_t result = 1;
@@ -68,7 +68,7 @@ struct image_places {
 }
 
 /// @pre  the header's numbers are in their ranges (check_header)
-/// @returns  places that only grow; what does not fit std::size_t ends at its largest value
+/// @returns  places that only grow; what is too large ends at half of all addresses, which is no multiple of 64
 [[nodiscard]] constexpr image_places places_of(const image_header& h) noexcept {
     const std::uint64_t tiles = (h.out_features + tile_outputs - 1) / tile_outputs;
     std::size_t at = sizeof(image_header);
@@ -104,7 +104,8 @@ inline void check_header(const image_header& h) {
     expect(h.scales <= 2, "type of scales", h.scales, "0 (f16), 1 (bf16) or 2 (f32)");
     expect(h.has_columns <= 1, "has_columns", h.has_columns, "0 or 1");
     expect(h.has_bias <= 1, "has_bias", h.has_bias, "0 or 1");
-    expect(h.out_features != 0, "out_features", h.out_features, "1 or more");
+    expect(h.out_features != 0 && h.out_features < column_layout::padding, "out_features", h.out_features,
+           "1 … 4294967294");
     expect(h.in_features != 0 && h.in_features < column_layout::padding, "in_features", h.in_features,
            "1 … 4294967294");
     expect(h.groups != 0 && h.groups <= column_layout::padding, "groups", h.groups, "1 … 4294967295");
@@ -153,7 +154,7 @@ void check_scales_of_image(const std::byte* scales, std::size_t count) {
     std::memcpy(&h, image.data(), sizeof h);
     check_header(h);
     const std::size_t expected = places_of(h).end;
-    if (expected != image.size())
+    if (expected != image.size() || expected % sizeof(line) != 0)  // a size beyond size_t is no multiple
         detail::fail<format_error>("linear: the image has ", image.size(), " bytes, its header says ", expected,
                                    expected > image.size() ? ": it is cut short" : ": something follows it");
     return h;

@@ -31,11 +31,11 @@ using compiled = std::tuple<portable
 #if GPTQ_WITH_AVX2
     , avx2
 #endif
-#if GPTQ_WITH_AVX512
-    , avx512
-#endif
 #if GPTQ_WITH_AVXVNNI
     , avxvnni
+#endif
+#if GPTQ_WITH_AVX512
+    , avx512
 #endif
 #if GPTQ_WITH_AVX512VNNI
     , avx512vnni

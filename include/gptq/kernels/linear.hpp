@@ -34,8 +34,8 @@ struct tile_view {
 };
 
 /// Ŵ [out_features, in_features], ready to be multiplied. Outputs are padded to 16; each group's columns are padded to
-/// blocks of 32 or more, so groups below 32 columns work but pay for the padding in memory and time.
-/// Nothing in it changes: copies share memory.
+/// whole blocks of 32, 64 or 128, so groups that are none work but pay for the padding in memory and time.
+/// Nothing in it changes: copies share the image.
 class linear {
 public:
     /// Re-tiles a layer.
@@ -45,7 +45,7 @@ public:
 
     /// A layer from its image(), which is used where it lies, a mapped file for one; it is copied only if it does not
     /// begin at a multiple of 64 bytes.
-    /// @cost  one pass over the scales; codes are not touched
+    /// @cost  one pass over scales, columns and groups; codes are not touched
     /// @throws format_error   `image` is not one: which field, what was expected
     /// @throws numeric_error  a scale that is not finite
     explicit linear(shared_array<std::byte> image);
@@ -57,7 +57,7 @@ public:
     [[nodiscard]] const column_layout& layout() const noexcept { return layout_; }
     /// The layer as bytes to store: little-endian, the same on every machine.
     [[nodiscard]] std::span<const std::byte> image() const noexcept { return {image_.data(), image_.size()}; }
-    /// Bytes that a multiplication reads, all resident.
+    /// Bytes of codes, scales, zero points and bias: what a multiplication reads of memory.
     [[nodiscard]] std::size_t bytes() const noexcept {
         return at_.group_of_block - at_.words + bias().size() * sizeof(float);
     }
@@ -69,7 +69,7 @@ public:
                 at<std::byte>(at_.scales) + parameters * impl::scale_bytes(scales_stored_as()),
                 at<std::uint8_t>(at_.zeros) + parameters};
     }
-    /// The group of each block, rising.
+    /// The group of each block.
     [[nodiscard]] std::span<const std::uint32_t> group_of_block() const noexcept {
         return {at<std::uint32_t>(at_.group_of_block), layout_.blocks()};
     }
@@ -95,48 +95,45 @@ private:
 
 namespace impl {
 
-/// The type to keep scales in: the stored one, unless the layer holds values that do not fit it exactly.
-[[nodiscard]] inline scale_type exact_scale_type(const packed_linear& p) noexcept {
-    const bool exact = visit_scale_type(p.stored_scales, [&](auto stored) {
-        std::uint32_t differences = 0;  // not a bool, and no early end: so that it vectorizes
-        for (const float s : p.scales) differences += to_float(round_to<decltype(stored)>(s)) == s ? 0U : 1U;
-        return differences == 0;
-    });
-    return exact ? p.stored_scales : scale_type::f32;
-}
-
 /// Copies bytes to an image's section and zeros up to the next section's begin.
 inline void fill_section(std::byte* begin, std::byte* end, const void* from, std::size_t bytes) noexcept {
     if (bytes != 0) std::memcpy(begin, from, bytes);
     std::fill(begin + bytes, end, std::byte{0});
 }
 
-/// Scales and zero points of one group for the outputs of one tile; 0 for outputs that the layer lacks.
-template <class Scale>
-void place_parameters(const packed_linear& p, std::span<const std::uint8_t> zeros, std::size_t tile, std::size_t group,
-                      std::byte* scales_to, std::uint8_t* zeros_to) noexcept {
-    const std::size_t first = tile * tile_outputs, from = group * p.out_features + first;
-    const std::size_t outputs = std::min(tile_outputs, p.out_features - first);
-    Scale scales[tile_outputs] = {};
-    for (std::size_t lane = 0; lane < outputs; ++lane) scales[lane] = round_to<Scale>(p.scales[from + lane]);
-    std::memcpy(scales_to, scales, sizeof scales);
-    std::fill(std::copy_n(zeros.data() + from, outputs, zeros_to), zeros_to + tile_outputs, std::uint8_t{0});
+/// One group's parameters for the outputs of one tile; 0 for outputs that the layer lacks.
+/// @param row  [outputs]
+template <class T>
+void place_group(std::span<const T> row, std::size_t tile, T* to) noexcept {
+    const std::size_t first = tile * tile_outputs, outputs = std::min(tile_outputs, row.size() - first);
+    std::fill(std::copy_n(row.data() + first, outputs, to), to + tile_outputs, T{});
 }
 
-/// Scales and zero points, tile by tile.
+/// Parameters [groups][outputs] as [tiles][groups][16].
+template <class T>
+void place_parameters(std::span<const T> from, std::size_t outputs, T* to) noexcept {
+    for (std::size_t tile = 0; tile < tiles_for(outputs); ++tile)
+        for (std::size_t k = 0; k < from.size() / outputs; ++k, to += tile_outputs)
+            place_group(from.subspan(k * outputs, outputs), tile, to);
+}
+
+/// Scales, rounded to the type that they are kept in.
 template <class Scale>
-void place_all_parameters(const packed_linear& p, const image_places& at, std::byte* image) {
-    const std::vector<std::uint8_t> zeros = zeros_of(p);
-    std::byte* scales_to = image + at.scales;
-    auto* zeros_to = reinterpret_cast<std::uint8_t*>(image + at.zeros);
-    for (std::size_t tile = 0; tile < tiles_for(p.out_features); ++tile)
-        for (std::size_t k = 0; k < p.groups; ++k) {
-            place_parameters<Scale>(p, zeros, tile, k, scales_to, zeros_to);
-            scales_to += tile_outputs * sizeof(Scale);
-            zeros_to += tile_outputs;
-        }
-    std::fill(scales_to, image + at.zeros, std::byte{0});
-    std::fill(zeros_to, reinterpret_cast<std::uint8_t*>(image + at.group_of_block), std::uint8_t{0});
+[[nodiscard]] std::vector<Scale> rounded_scales(const packed_linear& p) {
+    std::vector<Scale> rounded(p.scales.size());
+    for (std::size_t i = 0; i < rounded.size(); ++i) rounded[i] = round_to<Scale>(p.scales[i]);
+    return rounded;
+}
+
+/// The type to keep scales in: the stored one, unless the layer holds values that do not fit it exactly.
+[[nodiscard]] inline scale_type exact_scale_type(const packed_linear& p) {
+    const bool exact = visit_scale_type(p.stored_scales, [&](auto stored) {
+        const auto rounded = rounded_scales<decltype(stored)>(p);
+        std::uint32_t differences = 0;  // not a bool, and no early end: so that it vectorizes
+        for (std::size_t i = 0; i < rounded.size(); ++i) differences += to_float(rounded[i]) == p.scales[i] ? 0U : 1U;
+        return differences == 0;
+    });
+    return exact ? p.stored_scales : scale_type::f32;
 }
 
 /// The image of a consistent layer.
@@ -160,16 +157,22 @@ void place_all_parameters(const packed_linear& p, const image_places& at, std::b
     std::memcpy(image, &header, sizeof header);
     visit_kernel_bits(p.bits,
                       [&](auto bits) { place_codes<bits>(p, layout, 0, reinterpret_cast<line*>(image + at.words)); });
-    visit_scale_type(static_cast<scale_type>(header.scales),
-                     [&](auto scale) { place_all_parameters<decltype(scale)>(p, at, image); });
+    std::fill(image + at.scales, image + at.group_of_block, std::byte{0});  // the gaps between these sections
+    visit_scale_type(static_cast<scale_type>(header.scales), [&](auto stored) {
+        using scale = decltype(stored);
+        place_parameters<scale>(rounded_scales<scale>(p), p.out_features, reinterpret_cast<scale*>(image + at.scales));
+    });
+    place_parameters<std::uint8_t>(zeros_of(p), p.out_features, reinterpret_cast<std::uint8_t*>(image + at.zeros));
     fill_section(image + at.group_of_block, image + at.columns, columns.group_of_block.data(), 4 * layout.blocks());
     fill_section(image + at.columns, image + at.bias, layout.columns.data(), 4 * layout.columns.size());
     fill_section(image + at.bias, image + at.end, p.bias.data(), 4 * p.bias.size());
     return {std::span<const std::byte>(image, at.end), std::move(memory)};
 }
 
-/// The bytes at an address that kernels can read them from.
+/// An image at an address that kernels can read it from.
+/// @throws format_error  it is not one; nothing is copied then
 [[nodiscard]] inline shared_array<std::byte> aligned(shared_array<std::byte> image) {
+    (void)checked_header({image.data(), image.size()});
     if (reinterpret_cast<std::uintptr_t>(image.data()) % sizeof(line) == 0) return image;
     const std::size_t size = image.size();
     std::shared_ptr<std::byte> memory = detail::streamed_memory(size);
@@ -183,9 +186,7 @@ inline linear::linear(const packed_linear& p)
     : image_((check(p), impl::image_of(p))), at_(impl::places_of(header())), layout_(layout_of_image()) {}
 
 inline linear::linear(shared_array<std::byte> image)
-    : image_(impl::aligned(std::move(image))),
-      at_(impl::places_of(impl::checked_header(this->image()))),
-      layout_(layout_of_image()) {
+    : image_(impl::aligned(std::move(image))), at_(impl::places_of(header())), layout_(layout_of_image()) {
     check_contents();
 }
 

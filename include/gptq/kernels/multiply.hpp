@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstddef>
-#include <utility>
 
 #include <gptq/core/config.hpp>
 #include <gptq/core/half.hpp>

@@ -4,14 +4,14 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 #include <gptq/core/config.hpp>
 #include <gptq/core/past_cache.hpp>
-#include <gptq/kernels/arch/portable.hpp>
+#include <gptq/kernels/isa.hpp>
 #include <gptq/kernels/layout.hpp>
 #include <gptq/kernels/step.hpp>
 #include <gptq/pack/packed_linear.hpp>
@@ -39,9 +39,12 @@ inline void copy_strips(const packed_linear& p, std::size_t first, std::size_t c
     }
 }
 
-/// Copies lines past the caches: an image is larger than they are, and read from its begin when it is done.
-inline void copy_lines(const line* from, std::size_t count, line* to) noexcept {
-    copy_past_cache(from, to, count * sizeof(line));
+/// Copies lines; past the caches if so many are to come that the first are in none any more when they are read.
+inline void copy_lines(const line* from, std::size_t count, line* to, bool past_caches) noexcept {
+    if (past_caches)
+        copy_past_cache(from, to, count * sizeof(line));
+    else
+        std::copy_n(from, count, to);
 }
 
 /// Ors the codes of one column into byte `Byte` of a field.
@@ -71,8 +74,9 @@ void place_field(const line* strip, const column_layout& layout, std::size_t pos
 /// The step of a 3-bit checkpoint, spread.
 inline void spread_step(const checkpoint_step& from, line* step) noexcept {
     std::fill_n(step, 3, line{});
-    unrolled<fields_per_step>(
-        [&](auto field) { put_field<3, field>(codes_of<isa::portable, 3, field, 0>(from).lane, step); });
+    unrolled<fields_per_step>([&](auto field) {
+        put_field<3, field>(std::bit_cast<line>(codes_of<isa::native, 3, field, 0>(from)).word, step);
+    });
 }
 
 /// A step whose positions are columns in any order.
@@ -85,15 +89,15 @@ void gather_step(const line* strip, const column_layout& layout, std::size_t pos
 /// One tile from its strip.
 /// @param lines  [steps][Bits]
 template <int Bits>
-void place_tile(const line* strip, const column_layout& layout, line* lines) noexcept {
+void place_tile(const line* strip, const column_layout& layout, line* lines, bool past_caches = false) noexcept {
     const bool in_order = layout.columns.empty();
-    if (in_order && Bits != 3) return copy_lines(strip, layout.steps() * Bits, lines);
+    if (in_order && Bits != 3) return copy_lines(strip, layout.steps() * Bits, lines, past_caches);
     for (std::size_t s = 0; s < layout.steps(); ++s) {
         line step[Bits];
         if (!in_order) gather_step<Bits>(strip, layout, s * step_positions, step);
         if constexpr (Bits == 3)
             if (in_order) spread_step({strip[s * Bits].word, tile_outputs, 0}, step);
-        copy_lines(step, Bits, lines + s * Bits);
+        copy_lines(step, Bits, lines + s * Bits, past_caches);
     }
 }
 
@@ -101,12 +105,13 @@ void place_tile(const line* strip, const column_layout& layout, line* lines) noe
 template <int Bits>
 void place_codes(const packed_linear& p, const column_layout& layout, std::size_t first, line* lines) {
     const std::size_t rows = words_for(p.in_features, p.bits), tiles = tiles_for(p.out_features);
+    const bool past_caches = (tiles - first) * layout.steps() * Bits * sizeof(line) >= beyond_caches;
     std::vector<line> strips(std::min(strips_at_once, tiles - first) * rows);
     for (; first < tiles; first += strips_at_once) {
         const std::size_t count = std::min(strips_at_once, tiles - first);
         copy_strips(p, first, count, strips.data());
         for (std::size_t t = 0; t < count; ++t, lines += layout.steps() * Bits)
-            place_tile<Bits>(strips.data() + t * rows, layout, lines);
+            place_tile<Bits>(strips.data() + t * rows, layout, lines, past_caches);
     }
     finish_past_cache();
 }

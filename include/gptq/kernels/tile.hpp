@@ -9,9 +9,9 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <type_traits>
 
 #include <gptq/core/config.hpp>
 #include <gptq/grid/scale_type.hpp>
@@ -44,8 +44,8 @@ struct tile_parameters {
 /// the sum of all of them is rounded less often.
 struct tile_sums {
     static constexpr std::size_t blocks_in_recent = 16;
-    float total[tile_outputs] = {};
-    float recent[tile_outputs] = {};
+    float total[tile_outputs];
+    float recent[tile_outputs];
 };
 
 /// One tile's multiplication. Tokens is how many tokens share each weight that is read.
@@ -53,7 +53,8 @@ template <instruction_set Isa, int Bits, digit_format Digits, int Tokens>
 struct tile_kernel {
     static constexpr int largest_code = (1 << Bits) - 1;
     static constexpr int slices = largest_code > Isa::largest_code ? 2 : 1;
-    static constexpr std::size_t steps_per_partial = Isa::steps_per_partial(std::min(largest_code, Isa::largest_code));
+    static constexpr std::size_t steps_per_partial =  // 1, 2 or 4: a divisor of a block's steps
+        std::bit_floor(Isa::steps_per_partial(std::min(largest_code, Isa::largest_code)));
     static_assert(steps_per_partial >= 1);
     /// Sums of the same kind that take turns, field by field, so that none waits for itself.
     static constexpr int turns = std::clamp(Isa::dots_in_flight / (Tokens * Digits::planes), 1, fields_per_step);

@@ -26,7 +26,6 @@ struct avxvnni : avx2 {
     using partial = ints;
 
     static constexpr int largest_code = 255;
-    static constexpr int partials_in_registers = 4;
     /// A dot waits four or five cycles for the one before it, and two can start in each.
     static constexpr int dots_in_flight = 4;
     /// 32-bit sums hold any block: 128 positions · 255 · 128 < 2^31.
