@@ -6,7 +6,6 @@
 
 #include <cstdio>
 #include <cstring>
-#include <iterator>
 #include <string_view>
 
 namespace {
