@@ -62,6 +62,21 @@ TEMPLATE_TEST_CASE("rounding goes to the nearest, ties to even, once", "", f16, 
     }
 }
 
+TEMPLATE_TEST_CASE("a float rounds as the same number in double does", "", f16, bf16) {
+    std::uint64_t differences = 0;
+    const auto compare = [&](std::uint32_t pattern) {
+        const auto x = std::bit_cast<float>(pattern);
+        differences += round_to<TestType>(x).bits == round_to<TestType>(static_cast<double>(x)).bits ? 0U : 1U;
+    };
+    for (std::uint64_t pattern = 0; pattern <= 0xFFFF'FFFF; pattern += 251)
+        compare(static_cast<std::uint32_t>(pattern));
+    for (std::uint32_t high = 0; high <= 0xFFFF; ++high)  // ties, and a hair beside them
+        for (const std::uint32_t low :
+             {0x0000U, 0x0001U, 0x0FFFU, 0x1000U, 0x1001U, 0x7FFFU, 0x8000U, 0x8001U, 0xFFFFU})
+            compare(high << 16U | low);
+    CHECK(differences == 0);
+}
+
 TEST_CASE("what is too large becomes infinity, what is too small zero with its sign") {
     CHECK(round_to<f16>(65519.99F).bits == 0x7BFF);
     CHECK(round_to<f16>(65520.0F).bits == 0x7C00);
