@@ -6,6 +6,7 @@
 
 #include <gptq/core/error.hpp>
 
+#include "finite_floats.hpp"
 #include "gguf_blocks.hpp"
 
 namespace llama {
@@ -21,13 +22,6 @@ tensor_ref row_of(const tensor_ref& weights, std::size_t index) {
     row.shape = {weights.shape[1]};
     row.bytes = weights.bytes.subspan(index * bytes, bytes);
     return row;
-}
-
-void read_finite(const tensor_ref& tensor, std::span<float> values) {
-    gptq::io::read_floats(tensor, values);
-    if (const auto bad = std::ranges::find_if_not(values, [](float v) { return std::isfinite(v); });
-        bad != values.end())
-        gptq::detail::fail<gptq::numeric_error>(gptq::io::describe(tensor), ": ", *bad, " is not a finite number");
 }
 
 void expect_f16(const tensor_ref& tensor, std::span<const float> values) {
@@ -67,8 +61,10 @@ void write_matrix(gptq::io::gguf_writer& file, const std::string& name, ggml_typ
     std::vector<float> some(together * cols);
     for (std::size_t first = 0; first < rows; first += together) {
         const auto part = gptq::view_of(some.data(), std::min(together, rows - first), cols);
-        for (std::size_t r = 0; r < part.rows; ++r)
-            read_finite(row_of(weights, order.empty() ? first + r : order[first + r]), {part.row_data(r), cols});
+        for (std::size_t r = 0; r < part.rows; ++r) {
+            const std::size_t row = order.empty() ? first + r : order[first + r];
+            read_finite(row_of(weights, row), {part.row_data(r), cols}, row * cols);
+        }
         file.append(name, to_type(type, part, weights));
     }
 }

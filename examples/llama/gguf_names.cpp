@@ -11,11 +11,11 @@
 namespace llama {
 namespace {
 
-using names = std::set<std::string, std::less<>>;
+using name_set = std::set<std::string, std::less<>>;
 
 /// Modules that have weights, and may have a bias.
-names module_names(const config& shape) {
-    names result;
+name_set module_names(const config& shape) {
+    name_set result;
     if (!shape.tied_embeddings) result.insert(head_name);
     for (std::size_t i = 0; i < shape.layers; ++i)
         for (const named_projection& p : projections) result.insert(layer_prefix(i) + p.name);
@@ -23,8 +23,8 @@ names module_names(const config& shape) {
 }
 
 /// Tensors that belong to no module.
-names plain_names(const config& shape) {
-    names result = {embedding_name, final_norm_name};
+name_set plain_names(const config& shape) {
+    name_set result = {embedding_name, final_norm_name};
     for (std::size_t i = 0; i < shape.layers; ++i)
         for (const char* norm : {attention_norm_name, mlp_norm_name}) result.insert(layer_prefix(i) + norm);
     return result;
@@ -56,7 +56,7 @@ std::vector<std::size_t> gguf_row_order(const config& shape, const gguf_projecti
 }
 
 void expect_gguf_tensors(const model_source& source) {
-    const names modules = module_names(source.shape), plain = plain_names(source.shape);
+    const name_set modules = module_names(source.shape), plain = plain_names(source.shape);
     for (const auto& tensor : source.files.tensors()) {
         const std::string_view name = tensor.name;
         const std::size_t dot = std::min(name.rfind('.'), name.size());

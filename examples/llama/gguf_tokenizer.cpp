@@ -78,8 +78,8 @@ void read_roles(const json_field& root, gguf_vocabulary& v) {
 template <class Visit>
 void with_json(const fs::path& file, Visit&& visit) {
     if (!is_file(file)) return;
-    const auto json = parse_json(file);
-    visit(json_field(json, file.string()));
+    const auto root = parse_json(file);
+    visit(json_field(root, file.string()));
 }
 
 [[nodiscard]] gguf_vocabulary read_vocabulary(const fs::path& folder, std::size_t size) {

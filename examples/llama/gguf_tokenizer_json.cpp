@@ -176,8 +176,8 @@ void read_tokens(const json_field& root, gguf_vocabulary& out) {
 void read_json_vocabulary(const fs::path& folder, gguf_vocabulary& out) {
     const bool byte_level = read_tokenizer_json(folder).pieces.smallest == bpe::unit::byte;
     const fs::path file = folder / "tokenizer.json";
-    const nlohmann::json json = parse_json(file);
-    const json_field root(json, file.string());
+    const nlohmann::json document = parse_json(file);
+    const json_field root(document, file.string());
     read_tokens(root, out);
     byte_level ? read_byte_level(root, out) : read_sentencepiece_like(root, out);
     read_template(root["post_processor"], out);

@@ -1,8 +1,8 @@
 #include "model.hpp"
 
-#include <cmath>
-
 #include <gptq/core/error.hpp>
+
+#include "finite_floats.hpp"
 
 namespace llama {
 namespace {
@@ -23,13 +23,6 @@ const gptq::io::tensor_ref& float_tensor(const model_source& source, const std::
         gptq::detail::fail<gptq::format_error>(gptq::io::describe(tensor), " is ", gptq::io::name(tensor.type),
                                                ", expected F16, BF16, F32 or F64");
     return tensor;
-}
-
-void read_finite(const gptq::io::tensor_ref& tensor, std::span<float> values) {
-    gptq::io::read_floats(tensor, values);
-    for (std::size_t i = 0; i < values.size(); ++i)
-        if (!std::isfinite(values[i]))
-            gptq::detail::fail<gptq::numeric_error>(gptq::io::describe(tensor), ": value ", i, " is not finite");
 }
 
 std::vector<float> load_vector(const model_source& source, const std::string& name, std::size_t size) {

@@ -130,8 +130,8 @@ void read_bpe(const json_field& field, vocabulary& tokens, bpe& out) {
 
 void read_config(const fs::path& file, const vocabulary& tokens, tokenizer_model& model) {
     if (!is_file(file)) return;
-    const nlohmann::json json = parse_json(file);
-    const json_field root(json, file.string());
+    const nlohmann::json document = parse_json(file);
+    const json_field root(document, file.string());
     model.bos = read_role(root["bos_token"], tokens);
     model.eos = read_role(root["eos_token"], tokens);
 }
@@ -147,8 +147,8 @@ nlohmann::json parse_json(const fs::path& file) {
 }
 
 tokenizer_model read_tokenizer_json(const fs::path& folder) {
-    const nlohmann::json json = parse_json(folder / "tokenizer.json");
-    const json_field root(json, (folder / "tokenizer.json").string());
+    const nlohmann::json document = parse_json(folder / "tokenizer.json");
+    const json_field root(document, (folder / "tokenizer.json").string());
 
     tokenizer_model model;
     read_normalizer(root["normalizer"], model);

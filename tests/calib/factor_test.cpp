@@ -9,6 +9,8 @@
 #include "support/catch.hpp"
 #include "support/textbook.hpp"
 
+namespace factor_test {
+
 namespace {
 
 using namespace gptq;
@@ -155,3 +157,5 @@ TEST_CASE("impossible options are refused") {
 }
 
 }  // namespace
+
+}  // namespace factor_test

@@ -11,6 +11,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace hessian_file_test {
+
 namespace {
 
 using namespace gptq;
@@ -71,3 +73,5 @@ TEST_CASE("a Hessian that has seen nothing can be saved and merged into") {
 }
 
 }  // namespace
+
+}  // namespace hessian_file_test

@@ -8,6 +8,8 @@
 
 #include "support/catch.hpp"
 
+namespace hessian_test {
+
 namespace {
 
 using namespace gptq;
@@ -262,3 +264,5 @@ TEST_CASE("a batch of another width is refused and changes nothing") {
 }
 
 }  // namespace
+
+}  // namespace hessian_test

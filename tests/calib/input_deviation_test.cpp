@@ -10,6 +10,8 @@
 
 #include "support/catch.hpp"
 
+namespace input_deviation_test {
+
 namespace {
 
 using namespace gptq;
@@ -170,3 +172,5 @@ TEST_CASE("inputs of other shapes are refused and change nothing") {
 }
 
 }  // namespace
+
+}  // namespace input_deviation_test

@@ -8,6 +8,8 @@
 
 #include "support/catch.hpp"
 
+namespace half_test {
+
 namespace {
 
 using namespace gptq;
@@ -90,3 +92,5 @@ TEST_CASE("what is too large becomes infinity, what is too small zero with its s
 }
 
 }  // namespace
+
+}  // namespace half_test

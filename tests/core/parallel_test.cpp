@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace parallel_test {
+
 namespace {
 
 using namespace gptq;
@@ -40,3 +42,5 @@ TEST_CASE("a task's exception comes out of threads") {
 }
 
 }  // namespace
+
+}  // namespace parallel_test

@@ -13,6 +13,8 @@
 
 #include "support/catch.hpp"
 
+namespace thread_pool_test {
+
 static_assert(gptq::executor<gptq::thread_pool>);
 
 TEST_CASE("a thread pool runs every task exactly once", "[core]") {
@@ -98,5 +100,7 @@ TEST_CASE("pools come and go, with work and without, and closing one is not take
 
 TEST_CASE("more tasks than a pool can count are refused", "[core]") {
     gptq::thread_pool pool(2);
-    CHECK_THROWS_AS(pool.for_each(std::size_t{1} << 32U, [](std::size_t) {}), gptq::option_error);
+    CHECK_THROWS_AS(pool.for_each(std::size_t{0xFFFF'FFFF}, [](std::size_t) {}), gptq::option_error);
 }
+
+}  // namespace thread_pool_test

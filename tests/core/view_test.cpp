@@ -16,6 +16,8 @@
 
 #include "support/catch.hpp"
 
+namespace view_test {
+
 namespace {
 
 using namespace gptq;
@@ -92,6 +94,11 @@ TEST_CASE("a tensor with another number of axes is refused") {
     xt::xarray<float> cube = xt::zeros<float>({2, 3, 4});
     CHECK_THROWS_AS(view_of(cube), shape_error);
     CHECK_THROWS_WITH(view_of(cube), "view_of: number of axes is 3, expected 2");
+    using line = xt::xtensor<float, 1>;
+    STATIC_REQUIRE_FALSE(matrix_like<line>);
+    STATIC_REQUIRE_FALSE(matrix_like<decltype(xt::view(std::declval<line&>(), xt::range(0, 2)))>);
+    STATIC_REQUIRE(matrix_like<decltype(xt::view(std::declval<line&>(), xt::newaxis(), xt::all()))>);
+    STATIC_REQUIRE_FALSE(matrix_like<xt::xtensor<float, 3>>);
 }
 
 TEST_CASE("lazy expressions are not matrices, their values are") {
@@ -106,3 +113,5 @@ TEST_CASE("lazy expressions are not matrices, their values are") {
 }
 
 }  // namespace
+
+}  // namespace view_test

@@ -12,6 +12,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace convert_test {
+
 using namespace llama;
 namespace fs = std::filesystem;
 
@@ -237,3 +239,5 @@ TEST_CASE("an inventory tells the checksum of every tensor's bytes") {
                                           R"({"a":{"dtype":"U8","shape":[9],"data_offsets":[0,9]}}   )" + "123456789");
     CHECK(take_inventory(folder / "check.safetensors").tensors[0].checksum == 0xCBF43926);  // the check value of CRC-32
 }
+
+}  // namespace convert_test

@@ -25,6 +25,8 @@
 #include "support/random_layer.hpp"
 #include "support/temp_folder.hpp"
 
+namespace gguf_export_test {
+
 namespace {
 
 using namespace llama;
@@ -359,7 +361,7 @@ TEST_CASE("frequencies that follow from the configuration are left out, other st
 TEST_CASE("values that the file cannot have are refused, and leave no file", "[gguf]") {
     tiny_model broken;
     broken.set("model.layers.0.mlp.up_proj.weight", 70, std::numeric_limits<float>::infinity());
-    CHECK(contains(refusal(broken), "up_proj.weight': inf is not a finite number"));
+    CHECK(contains(refusal(broken), "up_proj.weight': value 70 is not finite: inf"));
     tiny_model large;
     large.set("lm_head.weight", 5, -65520);
     CHECK(contains(refusal(large), "lm_head.weight': -65520 is beyond F16"));
@@ -388,3 +390,5 @@ TEST_CASE("columns are put in order only where that helps", "[gguf]") {
     REQUIRE(order.size() == 128);
     for (std::size_t i = 0; i < 128; ++i) CHECK(scattered[order[i]] == natural[i]);
 }
+
+}  // namespace gguf_export_test

@@ -12,6 +12,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace gguf_metadata_test {
+
 namespace {
 
 using nlohmann::json;
@@ -105,3 +107,5 @@ TEST_CASE("the file says what most of it is", "[gguf]") {
     CHECK(value<std::string>(keys, "general.name") == "bard");
     CHECK(value<std::uint32_t>(keys, "general.quantization_version") == 2);
 }
+
+}  // namespace gguf_metadata_test

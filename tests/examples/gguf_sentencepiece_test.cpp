@@ -14,6 +14,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace gguf_sentencepiece_test {
+
 namespace {
 
 using strings = std::vector<std::string>;
@@ -185,3 +187,5 @@ TEST_CASE("bytes that are changed at random are read or refused", "[gguf]") {
     }
     CHECK(refused > 500);  // a quarter is cut short
 }
+
+}  // namespace gguf_sentencepiece_test

@@ -13,6 +13,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace gguf_tokenizer_test {
+
 namespace {
 
 using nlohmann::json;
@@ -312,3 +314,5 @@ TEST_CASE("a folder without a tokenizer becomes a file that takes ids", "[gguf]"
     CHECK(tokenizer.keys.size() == 1);
     CHECK(tokenizer.remarks.size() == 1);
 }
+
+}  // namespace gguf_tokenizer_test

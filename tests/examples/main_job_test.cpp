@@ -17,6 +17,8 @@
 #include "tokenizer.hpp"
 #include "windows.hpp"
 
+namespace main_job_test {
+
 namespace {
 
 using namespace llama;
@@ -245,3 +247,5 @@ TEST_CASE("text that is too short, ids that are foreign and broken files are ref
 }
 
 }  // namespace
+
+}  // namespace main_job_test

@@ -15,6 +15,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace tokenizer_llama2c_test {
+
 namespace {
 
 using ids = std::vector<std::uint32_t>;
@@ -170,3 +172,5 @@ TEST_CASE("a long text takes no longer for each byte than a short one", "[tokeni
     for (int i = 0; i < 500000; ++i) pairs += "ba";
     CHECK(tokenizer.encode(pairs).size() == 500001);
 }
+
+}  // namespace tokenizer_llama2c_test

@@ -10,6 +10,8 @@
 #include "../../examples/llama/tokenizer_utf8.hpp"
 #include "support/catch.hpp"
 
+namespace tokenizer_split_test {
+
 namespace {
 
 using words = std::vector<std::string>;
@@ -126,3 +128,5 @@ TEST_CASE("UTF-8 characters end where RFC 3629 says", "[tokenizer]") {
         CHECK(llama::character_bytes(text) == bytes);
     }
 }
+
+}  // namespace tokenizer_split_test

@@ -14,6 +14,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace tokenizer_test {
+
 namespace {
 
 using nlohmann::json;
@@ -389,3 +391,5 @@ TEST_CASE("a folder's tokenizer.json is taken first, and one without a tokenizer
     folder.write("tokenizer.json", byte_level().dump());
     CHECK(llama::tokenizer::open(folder.path()).vocab_size() == 256);
 }
+
+}  // namespace tokenizer_test

@@ -11,6 +11,8 @@
 #include "grid/all_grids.hpp"
 #include "support/catch.hpp"
 
+namespace block_grid_test {
+
 namespace {
 
 using namespace gptq;
@@ -116,3 +118,5 @@ TEST_CASE("a block grid has 32 columns to a group and no other choice") {
 }
 
 }  // namespace
+
+}  // namespace block_grid_test

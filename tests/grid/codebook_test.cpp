@@ -13,6 +13,8 @@
 #include "grid/all_grids.hpp"
 #include "support/catch.hpp"
 
+namespace codebook_test {
+
 namespace {
 
 using namespace gptq;
@@ -118,3 +120,5 @@ TEST_CASE("impossible tables are refused in one sentence") {
 }
 
 }  // namespace
+
+}  // namespace codebook_test

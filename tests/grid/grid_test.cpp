@@ -17,6 +17,8 @@
 #include "grid/all_grids.hpp"
 #include "support/catch.hpp"
 
+namespace grid_test {
+
 namespace {
 
 using namespace gptq;
@@ -218,3 +220,5 @@ TEST_CASE("rows have as many groups as it takes") {
 }
 
 }  // namespace
+
+}  // namespace grid_test

@@ -7,6 +7,8 @@
 
 #include "support/catch.hpp"
 
+namespace power_test {
+
 namespace {
 
 using gptq::impl::power;
@@ -49,3 +51,5 @@ TEST_CASE("a power in double precision is the C library's") {
 }
 
 }  // namespace
+
+}  // namespace power_test

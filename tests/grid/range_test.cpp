@@ -9,6 +9,8 @@
 
 #include "support/catch.hpp"
 
+namespace range_test {
+
 namespace {
 
 using namespace gptq;
@@ -49,3 +51,5 @@ TEMPLATE_TEST_CASE("a bounded number is the nearest one of its range", "[grid]",
 }
 
 }  // namespace
+
+}  // namespace range_test

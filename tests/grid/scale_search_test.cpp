@@ -11,6 +11,8 @@
 #include "grid/all_grids.hpp"
 #include "support/catch.hpp"
 
+namespace scale_search_test {
+
 namespace {
 
 using namespace gptq;
@@ -199,3 +201,5 @@ TEST_CASE("a norm is above 0 and at most 8") {
 }
 
 }  // namespace
+
+}  // namespace scale_search_test

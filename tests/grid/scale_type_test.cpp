@@ -7,6 +7,8 @@
 
 #include "support/catch.hpp"
 
+namespace scale_type_test {
+
 namespace {
 
 using namespace gptq;
@@ -64,3 +66,5 @@ TEST_CASE("what a type cannot hold becomes its largest scale, and a usable scale
 }
 
 }  // namespace
+
+}  // namespace scale_type_test

@@ -7,6 +7,8 @@
 #include "grid/all_grids.hpp"
 #include "support/catch.hpp"
 
+namespace uniform_grid_test {
+
 namespace {
 
 using namespace gptq;
@@ -99,3 +101,5 @@ TEST_CASE("impossible grids are refused in one sentence") {
 }
 
 }  // namespace
+
+}  // namespace uniform_grid_test

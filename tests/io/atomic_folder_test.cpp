@@ -11,6 +11,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace atomic_folder_test {
+
 using gptq::io::atomic_folder;
 
 namespace {
@@ -109,3 +111,5 @@ TEST_CASE("a folder is written by one writer at a time", "[io]") {
     first.commit();
     CHECK(read_bytes(parent / "model" / "a") == "1");
 }
+
+}  // namespace atomic_folder_test

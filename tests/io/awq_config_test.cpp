@@ -7,6 +7,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace awq_config_test {
+
 using namespace gptq::io;
 using gptq::format_error;
 using strings = std::vector<std::string>;
@@ -101,3 +103,5 @@ TEST_CASE("an AWQ configuration is written in both spellings, and each reads bac
                                     "modules_to_not_convert":null})"));
     CHECK_THROWS_AS(to_json(awq_config{.group_size = 0}), gptq::option_error);
 }
+
+}  // namespace awq_config_test

@@ -16,6 +16,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace awq_test {
+
 using namespace gptq::io;
 using gptq::packed_linear;
 using gptq::scale_type;
@@ -173,3 +175,5 @@ TEST_CASE("a layer that is not of the AWQ checkpoint's configuration is refused"
     CHECK(message_of<gptq::option_error>([] { (void)declare_awq("m", 12, 64, {}, scale_type::f16, false); }) ==
           "m: out_features is 12, expected a multiple of 8, which fill a word of AWQ");
 }
+
+}  // namespace awq_test

@@ -7,6 +7,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace compressed_tensors_config_test {
+
 using namespace gptq::io;
 using gptq::format_error;
 using strings = std::vector<std::string>;
@@ -132,3 +134,5 @@ TEST_CASE("a compressed-tensors configuration reads back, and the rest of config
     CHECK_THROWS_AS(to_json(compressed_config{.group_size = -1, .order = column_order::dynamic_groups}),
                     gptq::option_error);
 }
+
+}  // namespace compressed_tensors_config_test

@@ -16,6 +16,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace compressed_tensors_test {
+
 using namespace gptq::io;
 using gptq::compressed_linear;
 using gptq::scale_type;
@@ -135,3 +137,5 @@ TEST_CASE("in a mixed compressed-tensors checkpoint the tensors tell which group
     config.variants.pop_back();
     CHECK_THROWS_AS(load_compressed(file, "m", config), gptq::format_error);
 }
+
+}  // namespace compressed_tensors_test

@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace dtype_test {
+
 using namespace gptq::io;
 using shape = std::vector<std::size_t>;
 
@@ -59,3 +61,5 @@ TEST_CASE("shapes are printed as lists", "[io]") {
     CHECK(shape_text(shape{7}) == "[7]");
     CHECK(shape_text(shape{2, 0, 3}) == "[2, 0, 3]");
 }
+
+}  // namespace dtype_test

@@ -8,6 +8,8 @@
 #include "io/raw_file.hpp"
 #include "support/catch.hpp"
 
+namespace floats_test {
+
 using namespace gptq::io;
 
 namespace {
@@ -69,3 +71,5 @@ TEST_CASE("values are stored rounded once to their type", "[io]") {
     CHECK(dtype_of(gptq::scale_type::bf16) == dtype::BF16);
     CHECK(dtype_of(gptq::scale_type::f32) == dtype::F32);
 }
+
+}  // namespace floats_test

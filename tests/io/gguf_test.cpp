@@ -10,6 +10,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace gguf_test {
+
 using namespace gptq::io;
 using gptq::format_error;
 using gptq::ggml_type;
@@ -406,3 +408,5 @@ TEST_CASE("ten thousand damaged GGUF files are read consistently or refused", "[
     CHECK(accepted > 500);
     CHECK(accepted < 9'500);
 }
+
+}  // namespace gguf_test

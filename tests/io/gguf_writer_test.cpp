@@ -16,6 +16,8 @@
 #include "support/killed.hpp"
 #include "support/temp_folder.hpp"
 
+namespace gguf_writer_test {
+
 using namespace gptq::io;
 using gptq::ggml_type;
 using declarations = std::vector<gguf_declaration>;
@@ -212,3 +214,5 @@ TEST_CASE("a GGUF file that is not finished leaves nothing", "[io]") {
     { gguf_writer writer(folder / "f", {}, declarations{{"a", ggml_type::i8, {1}}}); }
     CHECK(std::filesystem::is_empty(folder.path()));
 }
+
+}  // namespace gguf_writer_test

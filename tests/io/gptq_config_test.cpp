@@ -7,6 +7,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace gptq_config_test {
+
 using namespace gptq::io;
 using gptq::format_error;
 using gptq::zero_format;
@@ -234,3 +236,5 @@ TEST_CASE("a configuration with any byte changed reads, or is refused as it shou
         survives(text.substr(0, i));
     }
 }
+
+}  // namespace gptq_config_test

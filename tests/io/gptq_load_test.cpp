@@ -15,6 +15,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace gptq_load_test {
+
 using namespace gptq::io;
 using gptq::format_error;
 using gptq::packed_linear;
@@ -328,3 +330,5 @@ TEST_CASE("a module with any byte of its file changed loads or is refused as it 
         survives(bytes.substr(0, i));
     }
 }
+
+}  // namespace gptq_load_test

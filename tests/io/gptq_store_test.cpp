@@ -14,6 +14,8 @@
 #include "support/temp_folder.hpp"
 #include "support/without_last.hpp"
 
+namespace gptq_store_test {
+
 using namespace gptq::io;
 using gptq::packed_linear;
 using gptq::scale_type;
@@ -138,3 +140,5 @@ TEST_CASE("an inconsistent layer is refused before anything is stored", "[io]") 
     p.qweight = without_last(p.qweight);
     CHECK_THROWS_AS(gptq_tensors("m", p, {.bits = 4, .group_size = 32}), gptq::shape_error);
 }
+
+}  // namespace gptq_store_test

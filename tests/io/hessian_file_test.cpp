@@ -10,6 +10,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace hessian_file_test {
+
 using namespace gptq::io;
 
 namespace {
@@ -58,7 +60,7 @@ public:
         const temp_folder folder;
         safetensors_writer writer(folder / "h", std::vector{tensor}, metadata);
         std::vector<std::byte> bytes(byte_count(tensor.type, tensor.shape).value());
-        const auto values = std::as_bytes(std::span(sum));
+        const auto values = gptq::impl::little_endian_bytes(sum);
         std::copy_n(values.begin(), std::min(bytes.size(), values.size()), bytes.begin());
         writer.write(tensor.name, bytes);
         writer.finish();
@@ -184,3 +186,5 @@ TEST_CASE("values that no sum of squares has are refused with their row", "[io]"
     file.sum[2] = -1;
     CHECK(contains(file.refusal(), "in row 1"));
 }
+
+}  // namespace hessian_file_test

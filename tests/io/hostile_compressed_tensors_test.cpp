@@ -14,6 +14,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace hostile_compressed_tensors_test {
+
 using namespace gptq::io;
 using gptq::compressed_linear;
 
@@ -159,3 +161,5 @@ TEST_CASE("a compressed-tensors module with any byte of its file changed loads o
         (void)unpack(load_compressed(safetensors::open(path), "m", act_order));
     });
 }
+
+}  // namespace hostile_compressed_tensors_test

@@ -24,6 +24,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace hostile_file_test {
+
 using namespace gptq::io;
 using gptq::file_error;
 using gptq::format_error;
@@ -261,3 +263,5 @@ TEST_CASE("configurations that are damaged anywhere are read consistently or ref
     check_config(awq_config{.modules_to_not_convert = {"gate"}}, impl::parse_awq_config);
     check_config(compressed_config{.sym = false, .ignore = {"lm_head"}}, impl::parse_compressed_config);
 }
+
+}  // namespace hostile_file_test

@@ -14,6 +14,8 @@
 #include "support/cost.hpp"
 #include "support/temp_folder.hpp"
 
+namespace hostile_size_test {
+
 using namespace gptq::io;
 
 namespace {
@@ -140,3 +142,5 @@ TEST_CASE("GGUF metadata and tensors take memory in proportion to the file", "[i
         CHECK(c.peak_bytes < 16 * bytes.size() + sanitizers_take);
     }
 }
+
+}  // namespace hostile_size_test

@@ -5,6 +5,8 @@
 #include "io/raw_file.hpp"
 #include "support/catch.hpp"
 
+namespace json_test {
+
 using namespace gptq::io::impl;
 using gptq::format_error;
 
@@ -63,3 +65,5 @@ TEST_CASE("a field of another type is refused with what it is and what it should
     CHECK(message(as_size<json>, std::string(1000, 'x')) ==
           "a.json: bits is of type string, expected a whole number, not negative");
 }
+
+}  // namespace json_test

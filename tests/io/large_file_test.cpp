@@ -18,6 +18,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace large_file_test {
+
 using namespace gptq::io;
 using gptq::ggml_type;
 
@@ -145,3 +147,5 @@ TEST_CASE("a model's shards may be larger than 4 GiB, and its index says how lar
     CHECK(index["weight_map"]["large"] == index["weight_map"]["small"]);
     CHECK(index["weight_map"]["large"] != index["weight_map"]["huge"]);
 }
+
+}  // namespace large_file_test

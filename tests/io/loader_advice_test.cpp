@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace loader_advice_test {
+
 using namespace gptq::io;
 using strings = std::vector<std::string>;
 
@@ -87,3 +89,5 @@ TEST_CASE("loaders of other formats have tables of their own", "[io]") {
 TEST_CASE("a configuration of no checkpoint is refused", "[io]") {
     CHECK_THROWS_AS(refusals({.out_features = 8, .in_features = 8, .config = {.bits = 5}}), gptq::option_error);
 }
+
+}  // namespace loader_advice_test

@@ -6,6 +6,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace model_files_test {
+
 using gptq::format_error;
 using gptq::io::model_files;
 
@@ -127,3 +129,5 @@ TEST_CASE("a broken shard is refused by its own name", "[io]") {
     folder.write(index_name, R"({"weight_map":{"a":"1"}})");
     CHECK(contains(refusal(folder), "/1: header length at byte 0"));
 }
+
+}  // namespace model_files_test

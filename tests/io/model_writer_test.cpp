@@ -16,6 +16,8 @@
 #include "support/killed.hpp"
 #include "support/temp_folder.hpp"
 
+namespace model_writer_test {
+
 using namespace gptq::io;
 using declarations = std::vector<tensor_declaration>;
 using strings = std::vector<std::string>;
@@ -289,3 +291,5 @@ TEST_CASE("a run that is killed leaves nothing that a reader takes for a model, 
     CHECK(is_written(folder.path(), tensors));
     CHECK(names_in(folder.path()).size() == (largest_shard == 0 ? 1 : 4));
 }
+
+}  // namespace model_writer_test

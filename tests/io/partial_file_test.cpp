@@ -7,6 +7,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace partial_file_test {
+
 using namespace gptq::io;
 
 namespace {
@@ -99,3 +101,5 @@ TEST_CASE("small texts replace files in one step", "[io]") {
     CHECK(read_bytes(folder / "a") == "three");
     CHECK(files_in(folder.path()) == 1);
 }
+
+}  // namespace partial_file_test

@@ -15,6 +15,8 @@
 #include "support/random_layer.hpp"
 #include "support/temp_folder.hpp"
 
+namespace quantization_test {
+
 using namespace gptq::io;
 using gptq::packed_linear;
 
@@ -95,3 +97,5 @@ TEST_CASE("the method is recognised where it is named, and where old files leave
                    }),
                    "quant_method is \"bitsandbytes\", expected \"gptq\", \"awq\" or \"compressed-tensors\""));
 }
+
+}  // namespace quantization_test

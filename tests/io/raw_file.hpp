@@ -3,23 +3,23 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include <gptq/core/endian.hpp>
+
 /// The bytes of a file with this header, whatever it says, and these data.
 inline std::string raw_safetensors(std::string_view header, std::string_view data) {
-    const std::uint64_t length = header.size();
-    std::string bytes(sizeof(length), '\0');
-    std::memcpy(bytes.data(), &length, sizeof(length));
+    std::string bytes(sizeof(std::uint64_t), '\0');
+    gptq::impl::store_little_endian(bytes.data(), std::uint64_t{header.size()});
     return bytes.append(header).append(data);
 }
 
-/// Any values as they lie in memory.
+/// Any numbers as they lie in files.
 template <class T>
 std::string bytes_of(const T& values) {
-    const auto bytes = std::as_bytes(std::span(values));
+    const auto bytes = gptq::impl::little_endian_bytes(std::span(values));
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 

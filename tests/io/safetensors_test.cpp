@@ -11,6 +11,8 @@
 #include "support/catch.hpp"
 #include "support/temp_folder.hpp"
 
+namespace safetensors_test {
+
 using namespace gptq::io;
 using gptq::format_error;
 using shape = std::vector<std::size_t>;
@@ -265,3 +267,5 @@ TEST_CASE("a file with any byte changed, doubled or lost is read consistently or
     }
     CHECK(accepted >= 256 * worked_data.size());  // data may be anything
 }
+
+}  // namespace safetensors_test

@@ -13,6 +13,8 @@
 #include "support/killed.hpp"
 #include "support/temp_folder.hpp"
 
+namespace safetensors_writer_test {
+
 using namespace gptq::io;
 using declarations = std::vector<tensor_declaration>;
 using shape = std::vector<std::size_t>;
@@ -43,8 +45,8 @@ TEST_CASE("a file is laid out as documented, the widest elements first", "[io]")
     safetensors_writer writer(folder / "f", declarations{{"a", dtype::F16, {2, 2}}, {"b", dtype::I32, {1}}});
     const std::vector<std::uint16_t> a = {0x3C00, 0x3800, 0x3400, 0xBE00};
     const std::vector<std::uint32_t> b = {0x12345678};
-    writer.write("a", std::as_bytes(std::span(a)));
-    writer.write("b", std::as_bytes(std::span(b)));
+    writer.write("a", gptq::impl::little_endian_bytes(a));
+    writer.write("b", gptq::impl::little_endian_bytes(b));
     writer.finish();
     std::string header = R"({"__metadata__":{"format":"pt"},"b":{"dtype":"I32","shape":[1],"data_offsets":[0,4]},)"
                          R"("a":{"dtype":"F16","shape":[2,2],"data_offsets":[4,12]}})";
@@ -197,3 +199,5 @@ TEST_CASE("a file that is not finished leaves nothing", "[io]") {
     { safetensors_writer writer(folder / "f", declarations{{"a", dtype::U8, {1}}}); }
     CHECK(std::filesystem::is_empty(folder.path()));
 }
+
+}  // namespace safetensors_writer_test

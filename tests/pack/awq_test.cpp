@@ -11,6 +11,8 @@
 #include "support/catch.hpp"
 #include "support/without_last.hpp"
 
+namespace awq_test {
+
 using gptq::affine;
 using gptq::awq_linear;
 using gptq::packed_linear;
@@ -159,3 +161,5 @@ TEST_CASE("an AWQ layer whose parts disagree is refused", "[pack]") {
     CHECK_THROWS_AS(refused([](awq_linear& a) { a.scales[3] = std::numeric_limits<float>::quiet_NaN(); }),
                     gptq::numeric_error);
 }
+
+}  // namespace awq_test

@@ -11,6 +11,8 @@
 #include "support/catch.hpp"
 #include "support/without_last.hpp"
 
+namespace compressed_test {
+
 using gptq::affine;
 using gptq::compressed_linear;
 using gptq::packed_linear;
@@ -178,3 +180,5 @@ TEST_CASE("a compressed layer whose parts disagree is refused", "[pack]") {
     CHECK_THROWS_AS(refused([](compressed_linear& c) { c.weight_scale[3] = std::numeric_limits<float>::infinity(); }),
                     gptq::numeric_error);
 }
+
+}  // namespace compressed_test

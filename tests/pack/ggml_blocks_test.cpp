@@ -11,6 +11,8 @@
 
 #include "support/catch.hpp"
 
+namespace ggml_blocks_test {
+
 using namespace gptq;
 using octets = std::vector<std::uint8_t>;
 
@@ -217,3 +219,5 @@ TEST_CASE("the numbers of types are the format's, and retired ones are no types"
         CHECK_FALSE(ggml_type_numbered(retired));
     CHECK(8.0 * static_cast<double>(traits(ggml_type::q3_k).bytes) / traits(ggml_type::q3_k).elements == 3.4375);
 }
+
+}  // namespace ggml_blocks_test

@@ -16,6 +16,8 @@
 #include "pack/random_layer.hpp"
 #include "support/catch.hpp"
 
+namespace ggml_convert_test {
+
 using namespace gptq;
 
 namespace {
@@ -385,3 +387,5 @@ TEMPLATE_TEST_CASE("a layer solved on a block's grid is written as that block", 
         CHECK_THROWS_AS(to_ggml(spoiled), option_error);
     }
 }
+
+}  // namespace ggml_convert_test

@@ -10,6 +10,8 @@
 #include "pack/random_layer.hpp"
 #include "support/catch.hpp"
 
+namespace groups_test {
+
 using gptq::packed_linear;
 using gptq::zero_format;
 using order = std::vector<std::size_t>;
@@ -81,3 +83,5 @@ TEST_CASE("a layer is symmetric when every zero point is in the middle", "[pack]
     q.parameters.back().zero = 7;
     CHECK_FALSE(is_symmetric(pack(q)));
 }
+
+}  // namespace groups_test

@@ -9,6 +9,8 @@
 #include "support/catch.hpp"
 #include "support/without_last.hpp"
 
+namespace packed_linear_test {
+
 using gptq::affine;
 using gptq::packed_linear;
 using gptq::quantized;
@@ -164,3 +166,5 @@ TEST_CASE("widths without a GPTQ layout are refused", "[pack]") {
     const unsigned bits = GENERATE(5U, 6U, 7U);
     CHECK_THROWS_AS(pack(random_layer(4, 32, {.bits = bits}), zero_format::v2), gptq::option_error);
 }
+
+}  // namespace packed_linear_test

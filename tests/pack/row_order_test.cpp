@@ -9,6 +9,8 @@
 #include "pack/random_layer.hpp"
 #include "support/catch.hpp"
 
+namespace row_order_test {
+
 using namespace gptq;
 using order = std::vector<std::size_t>;
 
@@ -60,3 +62,5 @@ TEST_CASE("an order that loses or repeats an output is refused", "[pack]") {
     broken.codes.pop_back();
     CHECK_THROWS_AS(permute_outputs(broken, order{0, 1, 2, 3}), shape_error);
 }
+
+}  // namespace row_order_test

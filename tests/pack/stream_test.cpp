@@ -10,6 +10,8 @@
 
 #include "support/catch.hpp"
 
+namespace stream_test {
+
 using gptq::view_of;
 using codes = std::vector<std::uint8_t>;
 using words = std::vector<std::uint32_t>;
@@ -130,3 +132,5 @@ TEST_CASE("a matrix and its transpose have the same elements, in all shapes arou
         for (std::size_t c = 0; c < cols; ++c) wrong += to[c * rows + r] != from[r * cols + c];
     CHECK(wrong == 0);
 }
+
+}  // namespace stream_test

@@ -12,6 +12,8 @@
 #include "support/catch.hpp"
 #include "support/textbook.hpp"
 
+namespace asymmetric_test {
+
 namespace {
 
 using namespace gptq;
@@ -263,3 +265,5 @@ TEST_CASE("what cannot be corrected is refused with its place") {
 }
 
 }  // namespace
+
+}  // namespace asymmetric_test

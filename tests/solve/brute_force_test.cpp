@@ -23,6 +23,8 @@
 #include "support/tables.hpp"
 #include "support/textbook.hpp"
 
+namespace brute_force_test {
+
 namespace {
 
 using namespace gptq;
@@ -246,3 +248,5 @@ TEST_CASE("layers and rows that rounding to nearest would have served better are
 }
 
 }  // namespace
+
+}  // namespace brute_force_test

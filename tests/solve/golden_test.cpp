@@ -14,6 +14,8 @@
 #include "support/catch.hpp"
 #include "support/golden.hpp"
 
+namespace golden_test {
+
 namespace {
 
 using namespace gptq;
@@ -135,3 +137,5 @@ TEST_CASE("codes equal the reference implementation's on a folder of golden case
 }
 
 }  // namespace
+
+}  // namespace golden_test

@@ -23,6 +23,8 @@
 #include "support/tables.hpp"
 #include "support/textbook.hpp"
 
+namespace hostile_test {
+
 namespace {
 
 using namespace gptq;
@@ -292,3 +294,5 @@ TEST_CASE("every share of damping is used as it is, and beyond the range it is r
 }
 
 }  // namespace
+
+}  // namespace hostile_test

@@ -22,6 +22,8 @@
 #include "support/tables.hpp"
 #include "support/textbook.hpp"
 
+namespace property_test {
+
 namespace {
 
 using namespace gptq;
@@ -394,3 +396,5 @@ TEST_CASE("with outlier channels the loss is at most three times rounding to nea
 }
 
 }  // namespace
+
+}  // namespace property_test

@@ -15,6 +15,8 @@
 #include "support/catch.hpp"
 #include "support/textbook.hpp"
 
+namespace report_test {
+
 namespace {
 
 using namespace gptq;
@@ -182,3 +184,5 @@ TEST_CASE("the seconds of the phases lie inside the whole") {
 }
 
 }  // namespace
+
+}  // namespace report_test

@@ -14,6 +14,8 @@
 #include "support/catch.hpp"
 #include "support/textbook.hpp"
 
+namespace solver_test {
+
 namespace {
 
 using namespace gptq;
@@ -260,3 +262,5 @@ TEST_CASE("what cannot be solved is refused before anything happens") {
 }
 
 }  // namespace
+
+}  // namespace solver_test
