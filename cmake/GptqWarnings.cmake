@@ -2,6 +2,7 @@
 option(GPTQ_NATIVE "Compile our programs for this machine's processor" ON)
 option(GPTQ_WERROR "Warnings are errors in our programs" ON)
 set(GPTQ_SANITIZE "" CACHE STRING "Sanitizers for our programs, such as address,undefined")
+option(GPTQ_COVERAGE "Count which lines our programs run (clang); tests/coverage.py reads it" OFF)
 
 add_library(gptq_private_flags INTERFACE)
 target_compile_options(gptq_private_flags INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow
@@ -17,4 +18,8 @@ if(GPTQ_SANITIZE)
   # Instrumented code makes g++ see uninitialized values in the standard library.
   target_compile_options(gptq_private_flags INTERFACE -Wno-maybe-uninitialized)
   target_link_options(gptq_private_flags INTERFACE -fsanitize=${GPTQ_SANITIZE})
+endif()
+if(GPTQ_COVERAGE)
+  target_compile_options(gptq_private_flags INTERFACE -fprofile-instr-generate -fcoverage-mapping)
+  target_link_options(gptq_private_flags INTERFACE -fprofile-instr-generate)
 endif()
