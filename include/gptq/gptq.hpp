@@ -7,6 +7,7 @@
 // docs/overview.md is the map.
 #pragma once
 
+// IWYU pragma: begin_exports
 #include <gptq/runtime.hpp>
 
 #include <gptq/grid/block_grid.hpp>
@@ -25,3 +26,4 @@
 #include <gptq/solve/tensors.hpp>
 
 #include <gptq/io.hpp>
+// IWYU pragma: end_exports

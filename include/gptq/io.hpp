@@ -2,6 +2,7 @@
 // the conversions between them. Needs nlohmann-json.
 #pragma once
 
+// IWYU pragma: begin_exports
 #include <gptq/io/atomic_folder.hpp>
 #include <gptq/io/awq_config.hpp>
 #include <gptq/io/awq_load.hpp>
@@ -37,3 +38,4 @@
 #include <gptq/pack/ggml_dequantize.hpp>
 #include <gptq/pack/groups.hpp>
 #include <gptq/pack/row_order.hpp>
+// IWYU pragma: end_exports

@@ -1,6 +1,7 @@
 // All that running a quantized model needs, from packed weights to y = Ŵ·x. The standard library alone.
 #pragma once
 
+// IWYU pragma: begin_exports
 #include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/core/half.hpp>
@@ -8,6 +9,7 @@
 #include <gptq/core/parallel.hpp>
 #include <gptq/core/shared_array.hpp>
 #include <gptq/core/thread_pool.hpp>
+#include <gptq/core/version.hpp>
 #include <gptq/core/view.hpp>
 
 #include <gptq/grid/grid.hpp>
@@ -30,3 +32,4 @@
 #include <gptq/kernels/place.hpp>
 #include <gptq/kernels/step.hpp>
 #include <gptq/kernels/tile.hpp>
+// IWYU pragma: end_exports

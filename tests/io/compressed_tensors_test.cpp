@@ -74,8 +74,8 @@ TEST_CASE("packed words stay where the file is mapped", "[io]") {
     const temp_folder folder;
     const auto file = safetensors::open(write_module(folder, worked_module()));
     const auto c = load_compressed(file, "m", worked_config);
-    CHECK(static_cast<const void*>(c.weight_packed.data()) ==
-          static_cast<const void*>(file.at("m.weight_packed").bytes.data()));
+    const bool in_place = static_cast<const void*>(c.weight_packed.data()) == file.at("m.weight_packed").bytes.data();
+    CHECK(in_place == gptq::impl::is_little_endian);
 }
 
 TEST_CASE("a layer is the same after a compressed-tensors file", "[io]") {

@@ -149,10 +149,12 @@ TEST_CASE("other methods and layouts are refused by name", "[io]") {
 }
 
 TEST_CASE("a configuration is written for all loaders", "[io]") {
-    const auto object = to_json({.bits = 4, .group_size = 64, .sym = false, .zeros = zero_format::v2});
+    CHECK(this_quantizer() == "gptq:" + std::string(gptq::version_string));
+    const auto object =
+        to_json({.bits = 4, .group_size = 64, .sym = false, .zeros = zero_format::v2, .quantizer = {"gptq:1.2.3"}});
     CHECK(object == parsed(R"({"quant_method":"gptq","bits":4,"group_size":64,"desc_act":false,
         "sym":false,"checkpoint_format":"gptq_v2","format":"gptq_v2","lm_head":false,"true_sequential":false,
-        "static_groups":false,"pack_dtype":"int32","meta":{"quantizer":["gptq:0.1.0"]},"damp_percent":0.01})"));
+        "static_groups":false,"pack_dtype":"int32","meta":{"quantizer":["gptq:1.2.3"]},"damp_percent":0.01})"));
     CHECK(to_json({})["checkpoint_format"] == "gptq");
     CHECK_FALSE(to_json({.damp_percent = 0}).contains("damp_percent"));
     CHECK_THROWS_AS(to_json({.bits = 5}), gptq::option_error);

@@ -216,7 +216,8 @@ TEST_CASE("codes stay where the file is mapped", "[io]") {
     const temp_folder folder;
     const auto file = safetensors::open(write_module(folder, worked_module()));
     const packed_linear p = load_gptq(file, "m", worked_config);
-    CHECK(static_cast<const void*>(p.qweight.data()) == static_cast<const void*>(file.at("m.qweight").bytes.data()));
+    const bool in_place = static_cast<const void*>(p.qweight.data()) == file.at("m.qweight").bytes.data();
+    CHECK(in_place == gptq::impl::is_little_endian);
     const packed_linear copy = p;
     CHECK(copy.qweight.data() == p.qweight.data());
 }

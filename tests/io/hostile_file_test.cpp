@@ -227,8 +227,9 @@ TEST_CASE("numbers that are no sizes are refused for what they are", "[io]") {
     CHECK(refusal("-1") == shape + "-1" + size);
     CHECK(refusal("1.0") == shape + "1.0" + size);
     CHECK(refusal("18446744073709551616") == shape + "1.8446744073709552e+19" + size);
-    CHECK(refusal("18446744073709551615") ==
-          "f: tensor 't': U8 [18446744073709551615] is more than memory can address, or not a whole number of bytes");
+    CHECK(refusal(std::to_string(SIZE_MAX)) ==
+          gptq::detail::text("f: tensor 't': U8 [", SIZE_MAX,
+                             "] is more than memory can address, or not a whole number of bytes"));
     for (const char* no_number : {"01", "+1", "0x1", ".1", "1.", "NaN", "Infinity", "1_0"})
         CHECK(contains(refusal(no_number), "f: header: not JSON at byte "));
 }

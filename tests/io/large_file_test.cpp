@@ -1,13 +1,16 @@
 // Files of more than 4 GiB, whose sizes and offsets no 32 bits hold. Nearly all of them is a hole, which takes no disk.
+// Where memory has 32 bits, they are refused.
 #include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <gptq/io/gguf.hpp>
 #include <gptq/io/gguf_writer.hpp>
+#include <gptq/io/mapped_file.hpp>
 #include <gptq/io/model_files.hpp>
 #include <gptq/io/model_writer.hpp>
 #include <gptq/io/partial_file.hpp>
@@ -22,6 +25,18 @@ namespace large_file_test {
 
 using namespace gptq::io;
 using gptq::ggml_type;
+
+#if SIZE_MAX == UINT32_MAX
+
+TEST_CASE("a file that 32 bits cannot address is refused", "[io]") {
+    const temp_folder folder;
+    const auto path = folder.write("f", "");
+    REQUIRE(::truncate64(path.c_str(), std::int64_t{1} << 33U) == 0);
+    CHECK(message_of<gptq::file_error>([&] { (void)mapped_file(path); }) ==
+          path.string() + ": cannot open: Value too large for defined data type");
+}
+
+#else
 
 namespace {
 
@@ -147,5 +162,7 @@ TEST_CASE("a model's shards may be larger than 4 GiB, and its index says how lar
     CHECK(index["weight_map"]["large"] == index["weight_map"]["small"]);
     CHECK(index["weight_map"]["large"] != index["weight_map"]["huge"]);
 }
+
+#endif
 
 }  // namespace large_file_test

@@ -151,7 +151,7 @@ TEST_CASE("no file of several tensors is larger than the size that is named", "[
         CHECK(file.metadata() == std::map<std::string, std::string>{{"format", "pt"}, {"made by", "a \"test\""}});
         if (file.tensors().size() == 1) continue;
         ++several;
-        largest = std::max<std::size_t>(largest, std::filesystem::file_size(folder / name));
+        largest = std::max(largest, read_bytes(folder / name).size());
     }
     CHECK(files > 1);
     CHECK(largest <= largest_shard);
@@ -235,7 +235,7 @@ TEST_CASE("a model that cannot be written is refused before anything is made", "
                    "model: tensor 'a' is declared twice"));
     CHECK(contains(refused({{"a", dtype::F4, {3}}}), "tensor 'a', F4 [3], is more than memory can address, or not a"));
     declarations many;
-    for (char c = 'a'; c < 'i'; ++c) many.push_back({std::string(1, c), dtype::U8, {std::size_t{1} << 59U}});
+    for (char c = 'a'; c < 'i'; ++c) many.push_back({std::string(1, c), dtype::U8, {~std::size_t{0} / 32 + 1}});
     CHECK(contains(refused(many), "the tensors together are too large for a file"));
     CHECK(std::filesystem::is_empty(parent.path()));
 }

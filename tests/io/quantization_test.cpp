@@ -60,6 +60,16 @@ std::string method(const std::string& file, const std::string& text) {
 
 }  // namespace
 
+TEST_CASE("a float model has no quantization to read, and says so", "[io]") {
+    const temp_folder folder;
+    folder.write("config.json", "{}");
+    CHECK_FALSE(find_quantization(folder.path()));
+    CHECK(message_of<gptq::format_error>([&] { (void)read_quantization(folder.path()); }) ==
+          folder.path().string() +
+              ": is not a quantized model: has no quantize_config.json or quant_config.json, and no "
+              "quantization_config in a config.json");
+}
+
 TEST_CASE("a layer is loaded from each of the formats, and is the same", "[io]") {
     for (const bool sym : {true, false}) {
         const packed_linear p = layer(sym);

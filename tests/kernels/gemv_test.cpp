@@ -16,6 +16,7 @@
 #include "support/catch.hpp"
 #include "support/isas.hpp"
 #include "support/random_layer.hpp"
+#include "support/tensor_view.hpp"
 
 using support::any_options;
 using support::describe;
@@ -157,6 +158,24 @@ TEST_CASE("gemm takes any strides and writes nothing between", "[kernels]") {
             for (std::size_t o = 0; o < out; ++o) CHECK(y_by_columns(t, o) == plain[t * out + o]);
         CHECK(std::ranges::count(scattered, -1.0F) == static_cast<std::ptrdiff_t>(scattered.size() - tokens * out));
     }
+}
+
+TEST_CASE("views of a tensor are read and written where they begin, not where the tensor does", "[kernels]") {
+    std::mt19937 random(29);
+    constexpr std::size_t tokens = 3, in = 64, out = 20;
+    const gptq::linear layer(random_layer(random, {.out = out, .in = in, .group_size = 32}));
+    auto x = normal_values(random, tokens * in);
+    std::vector<float> plain(tokens * out), y(tokens * out), from_digits(2 * out);
+    gptq::gemm(layer, gptq::view_of(x.data(), tokens, in), gptq::view_of(plain.data(), tokens, out));
+
+    gptq::gemv(layer, support::tensor_view{x, 2, 1, in}, support::tensor_view{y, 1, 1, out});
+    CHECK(same(std::span(y).subspan(out, out), std::span(plain).subspan(2 * out)));
+    CHECK(std::ranges::count(y, 0.0F) == std::ptrdiff_t{2 * out});
+
+    gptq::activations<> last_two(layer.layout());
+    last_two.assign(support::tensor_view{x, 1, 2, in});
+    gptq::gemm(layer, last_two, gptq::view_of(from_digits.data(), 2, out));
+    CHECK(same(from_digits, std::span(plain).subspan(out)));
 }
 
 TEST_CASE("results do not depend on the executor", "[kernels]") {

@@ -151,7 +151,7 @@ TEST_CASE("an AWQ layer whose parts disagree is refused", "[pack]") {
     };
     CHECK_THROWS_AS(refused([](awq_linear& a) { a.out_features = 0; }), gptq::shape_error);
     CHECK_THROWS_AS(refused([](awq_linear& a) { a.out_features = 12; }), gptq::shape_error);
-    CHECK_THROWS_AS(refused([](awq_linear& a) { a.out_features = std::size_t{1} << 61U; }), gptq::shape_error);
+    CHECK_THROWS_AS(refused([](awq_linear& a) { a.out_features = ~std::size_t{0} / 8 + 1; }), gptq::shape_error);
     CHECK_THROWS_AS(refused([](awq_linear& a) { a.groups = 3; }), gptq::shape_error);
     CHECK_THROWS_AS(refused([](awq_linear& a) { a.groups = 0; }), gptq::shape_error);
     CHECK_THROWS_AS(refused([](awq_linear& a) { a.qweight = without_last(a.qweight); }), gptq::shape_error);

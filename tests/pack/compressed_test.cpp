@@ -165,8 +165,8 @@ TEST_CASE("a compressed layer whose parts disagree is refused", "[pack]") {
     CHECK_THROWS_AS(refused([](compressed_linear& c) { c.bits = 9; }), gptq::option_error);
     CHECK_THROWS_AS(refused([](compressed_linear& c) { c.bits = 1; }), gptq::option_error);
     CHECK_THROWS_AS(refused([](compressed_linear& c) { c.out_features = 0; }), gptq::shape_error);
-    CHECK_THROWS_AS(refused([](compressed_linear& c) { c.out_features = std::size_t{1} << 63U; }), gptq::shape_error);
-    CHECK_THROWS_AS(refused([](compressed_linear& c) { c.in_features = std::size_t{1} << 62U; }), gptq::shape_error);
+    CHECK_THROWS_AS(refused([](compressed_linear& c) { c.out_features = ~std::size_t{0} / 2 + 1; }), gptq::shape_error);
+    CHECK_THROWS_AS(refused([](compressed_linear& c) { c.in_features = ~std::size_t{0} / 4 + 1; }), gptq::shape_error);
     CHECK_THROWS_AS(refused([](compressed_linear& c) { c.groups = 3; }), gptq::shape_error);
     CHECK_THROWS_AS(refused([](compressed_linear& c) { c.weight_packed = without_last(c.weight_packed); }),
                     gptq::shape_error);

@@ -19,9 +19,10 @@
 #pragma GCC diagnostic ignored "-Wpedantic"
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #endif
-#include <algorithm>  // cxxblas needs these three and includes none of them
-#include <cmath>
-#include <complex>
+// cxxblas needs these three and includes none of them.
+#include <algorithm>  // IWYU pragma: keep
+#include <cmath>      // IWYU pragma: keep
+#include <complex>    // IWYU pragma: keep
 
 // First the configuration, which chooses CBLAS over the generic loops that are a hundred times slower.
 #include <xtensor-blas/xblas_config.hpp>
@@ -35,6 +36,7 @@
 #endif
 
 #include <gptq/core/config.hpp>
+#include <gptq/core/one_of.hpp>
 
 // LAPACK's Cholesky by its Fortran name, which every LAPACK has; the last argument is the hidden string length.
 extern "C" {
@@ -51,15 +53,15 @@ namespace gptq {
 
 /// The types that BLAS computes in.
 template <class T>
-concept real = std::same_as<T, float> || std::same_as<T, double>;
+concept real = detail::is_one_of<T, float, double>;
 
 inline namespace GPTQ_ISA {
 namespace blas {
 
-using index = xt::blas_index_t;
+using index = xt::blas_index_t;  ///< what BLAS counts in: 32 bits, or 64
 using cxxblas::Transpose;
-inline constexpr Transpose plain = cxxblas::NoTrans;
-inline constexpr Transpose transposed = cxxblas::Trans;
+inline constexpr Transpose plain = cxxblas::NoTrans;     ///< op(A) = A
+inline constexpr Transpose transposed = cxxblas::Trans;  ///< op(A) = Aᵀ
 
 /// While any of these lives, OpenBLAS runs each call on the thread that makes it: our own threads are then the only
 /// ones, and two layers of threading never multiply. The first saves OpenBLAS's setting, which is global, and the last
@@ -83,9 +85,11 @@ public:
     single_threaded& operator=(const single_threaded&) = delete;
 
 private:
+    // NOLINTBEGIN(cppcoreguidelines-avoid-non-const-global-variables): OpenBLAS's setting is global too
     inline static std::mutex mutex_;
     inline static int living_ = 0;
     inline static int before_ = 1;
+    // NOLINTEND(cppcoreguidelines-avoid-non-const-global-variables)
 };
 
 /// C[m, n] ← beta·C + alpha·op(A)[m, k]·op(B)[k, n]. Leading dimensions in elements.

@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -22,6 +21,8 @@
 #include <gptq/calib/lower_tiles.hpp>
 #include <gptq/calib/order.hpp>
 #include <gptq/calib/tensor.hpp>
+#include <gptq/calib/token_tile.hpp>
+#include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/core/parallel.hpp>
 #include <gptq/core/transpose.hpp>
@@ -29,9 +30,11 @@
 
 namespace gptq {
 
+/// What a caller may choose about a factor.
 struct factor_options {
     /// λ as a share of the mean of diag(H). More damps the error feedback, and always factors.
     double damp_percent = 0.01;
+    /// In which the solver takes columns.
     act_order order = act_order::group_aware;
     /// The grid's group size, which act_order::group_aware must know (-1: one group); ignored by the other orders.
     std::ptrdiff_t group_size = 128;
@@ -49,17 +52,18 @@ struct factor {
     std::vector<T> diagonal;           ///< of H, in the order of `lower`
     std::vector<T> added;              ///< what was added to H's diagonal, in the order of `lower`
     std::vector<bool> dead;            ///< inputs that were 0 on every token, in the order of `lower`
-    act_order how = act_order::none;
-    std::ptrdiff_t group_size = 0;  ///< of act_order::group_aware, else 0
-    double unit = 1;                ///< a power of two: `lower`, `diagonal` and `added` are those of H/unit
-    double damping = 0;             ///< λ that was used
-    unsigned retries = 0;           ///< how often λ had to grow before the factorization held
-    bool diagonal_only = false;     ///< it never held: H was replaced by its diagonal (rounding to nearest)
-    std::size_t dead_inputs = 0;    ///< inputs that were 0 on every token
-    std::size_t tokens = 0;
-    std::size_t refused_tokens = 0;  ///< tokens left out for a NaN or an infinity
-    double seconds = 0;              ///< that making the factor took
+    act_order how = act_order::none;   ///< what made `order`
+    std::ptrdiff_t group_size = 0;     ///< of act_order::group_aware, else 0
+    double unit = 1;                   ///< a power of two: `lower`, `diagonal` and `added` are those of H/unit
+    double damping = 0;                ///< λ that was used
+    unsigned retries = 0;              ///< how often λ had to grow before the factorization held
+    bool diagonal_only = false;        ///< it never held: H was replaced by its diagonal (rounding to nearest)
+    std::size_t dead_inputs = 0;       ///< inputs that were 0 on every token
+    std::size_t tokens = 0;            ///< that H is made of
+    std::size_t refused_tokens = 0;    ///< tokens left out for a NaN or an infinity
+    double seconds = 0;                ///< that making the factor took
 
+    /// The columns of weights that it serves.
     [[nodiscard]] std::size_t in_features() const noexcept { return order.size(); }
 };
 

@@ -12,6 +12,7 @@
 #include <gptq/calib/lower_tiles.hpp>
 #include <gptq/calib/tensor.hpp>
 #include <gptq/calib/token_tile.hpp>
+#include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/core/half.hpp>
 #include <gptq/core/parallel.hpp>
@@ -28,7 +29,7 @@ inline namespace GPTQ_ISA {
 template <real T = float>
 class hessian {
 public:
-    using value_type = T;
+    using value_type = T;  ///< that sums are kept in
 
     /// @throws shape_error  in_features is 0
     explicit hessian(std::size_t in_features) : sum_(matrix<T>::from_shape({in_features, in_features})) {
@@ -36,25 +37,24 @@ public:
         sum_.fill(T{0});
     }
 
-    /// A Hessian computed elsewhere, worth `tokens` tokens when others are merged into it. Only the lower triangle is
-    /// read.
+    /// A Hessian computed elsewhere, of float, double, f16 or bf16, worth `tokens` tokens when others are merged into
+    /// it. Only the lower triangle is read.
     /// @throws shape_error   `h` is not square
     /// @throws option_error  tokens is 0
-    template <matrix_like M>
-    requires std::convertible_to<element_t<const M>, T>
+    template <float_matrix M>
     [[nodiscard]] static hessian of(const M& h, std::size_t tokens = 2) {
         const auto view = const_view_of(h);
         detail::expect_equal("hessian::of", "columns", view.rows, view.cols);
         if (tokens == 0) detail::fail<option_error>("hessian::of: tokens is 0, expected at least 1");
         const T to_sum = static_cast<T>(tokens) / 2;
         return from_sum(view.rows, {tokens, 0, static_cast<double>(tokens)}, [&](std::size_t r, std::span<T> row) {
-            for (std::size_t c = 0; c <= r; ++c) row[c] = to_sum * static_cast<T>(view(r, c));
+            for (std::size_t c = 0; c <= r; ++c) row[c] = to_sum * static_cast<T>(to_float(view(r, c)));
         });
     }
 
     /// A Hessian from what sum_row() and the counts told of another.
     /// @param fill  fill(r, row) writes the r + 1 values of row r
-    template <class Fill>
+    template <std::invocable<std::size_t, std::span<T>> Fill>
     [[nodiscard]] static hessian from_sum(std::size_t in_features, const token_counts& counts, Fill&& fill) {
         hessian result(in_features);
         result.counts_ = counts;
@@ -62,6 +62,7 @@ public:
         return result;
     }
 
+    /// Rows and columns of H.
     [[nodiscard]] std::size_t in_features() const noexcept { return sum_.shape()[0]; }
     /// Tokens that H is made of.
     [[nodiscard]] std::size_t tokens() const noexcept { return counts_.tokens; }
@@ -77,9 +78,10 @@ public:
     ///            A token with a NaN or an infinity is left out and counted in refused_tokens().
     /// @throws shape_error  x has another number of columns; H is unchanged
     /// @cost      in_features²·tokens flops (one triangle), in BLAS syrk and gemm
-    template <matrix_like X, executor E = threads>
-    requires storable_float<element_t<const X>>
-    void add(const X& x, E&& run = {}) { add_tiles(const_view_of(x), {}, run); }
+    template <float_matrix X, executor E = threads>
+    void add(const X& x, E&& run = {}) {
+        add_tiles(const_view_of(x), {}, run);
+    }
 
     /// The same with a weight w for each token: sum ← sum + Σ w·x·xᵀ.
     ///
@@ -88,8 +90,7 @@ public:
     ///                       not finite in T is refused.
     /// @throws shape_error    another number of columns or of weights; H is unchanged
     /// @throws numeric_error  a weight is negative or not finite: names the first; H is unchanged
-    template <matrix_like X, executor E = threads>
-    requires storable_float<element_t<const X>>
+    template <float_matrix X, executor E = threads>
     void add(const X& x, std::span<const float> token_weights, E&& run = {}) {
         const auto view = const_view_of(x);
         impl::expect_weights("hessian::add", token_weights, view.rows);

@@ -12,6 +12,7 @@
 #include <gptq/calib/lower_tiles.hpp>
 #include <gptq/calib/tensor.hpp>
 #include <gptq/calib/token_tile.hpp>
+#include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/core/half.hpp>
 #include <gptq/core/parallel.hpp>
@@ -33,10 +34,13 @@ public:
         sum_.fill(T{0});
     }
 
+    /// Rows and columns of D.
     [[nodiscard]] std::size_t in_features() const noexcept { return sum_.shape()[0]; }
-    /// These three are the Hessian's, if both are given the same x.
+    /// Tokens that D is made of. This and the next two are the Hessian's, if both are given the same x.
     [[nodiscard]] std::size_t tokens() const noexcept { return counts_.tokens; }
+    /// Tokens left out because their x held a NaN or an infinity.
     [[nodiscard]] std::size_t refused_tokens() const noexcept { return counts_.refused; }
+    /// Σw.
     [[nodiscard]] double weight() const noexcept { return counts_.weight; }
     /// Of tokens(), those whose x_float held a NaN or an infinity. They count as if they did not deviate.
     [[nodiscard]] std::size_t unmatched_tokens() const noexcept { return unmatched_; }
@@ -47,8 +51,7 @@ public:
     /// @param x        the same, as given to the Hessian: what that leaves out for x, this leaves out
     /// @throws shape_error  other numbers of rows or columns; D is unchanged
     /// @cost   2·in_features²·tokens flops in BLAS gemm: twice the Hessian's
-    template <matrix_like F, matrix_like X, executor E = threads>
-    requires storable_float<element_t<const F>> && storable_float<element_t<const X>>
+    template <float_matrix F, float_matrix X, executor E = threads>
     void add(const F& x_float, const X& x, E&& run = {}) {
         add_tiles(const_view_of(x_float), const_view_of(x), {}, run);
     }
@@ -56,8 +59,7 @@ public:
     /// The same with the tokens' weights, as given to the Hessian.
     /// @throws shape_error    other numbers of rows, columns or weights; D is unchanged
     /// @throws numeric_error  a weight is negative or not finite: names the first; D is unchanged
-    template <matrix_like F, matrix_like X, executor E = threads>
-    requires storable_float<element_t<const F>> && storable_float<element_t<const X>>
+    template <float_matrix F, float_matrix X, executor E = threads>
     void add(const F& x_float, const X& x, std::span<const float> token_weights, E&& run = {}) {
         const auto view = const_view_of(x);
         impl::expect_weights("input_deviation::add", token_weights, view.rows);

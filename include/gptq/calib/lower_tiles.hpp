@@ -14,7 +14,7 @@ namespace impl {
 /// The square tiles that cut [0, n) x [0, n)'s lower triangle. Their size depends on n alone, so the sums in every
 /// element are the same whatever executor runs the tiles.
 struct lower_tiles {
-    std::size_t n;
+    std::size_t n = 0;
     std::size_t size = std::clamp<std::size_t>((n / 8 + 63) / 64 * 64, 128, 512);
 
     [[nodiscard]] std::size_t per_side() const noexcept { return (n + size - 1) / size; }

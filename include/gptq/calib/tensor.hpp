@@ -2,9 +2,9 @@
 #pragma once
 
 #if __has_include(<xtensor/containers/xtensor.hpp>)
-#include <xtensor/containers/xtensor.hpp>
+#include <xtensor/containers/xtensor.hpp>  // IWYU pragma: export
 #else
-#include <xtensor/xtensor.hpp>
+#include <xtensor/xtensor.hpp>  // IWYU pragma: export
 #endif
 
 namespace gptq {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <gptq/calib/blas.hpp>
+#include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/core/half.hpp>
 #include <gptq/core/view.hpp>
@@ -28,6 +29,7 @@ struct token_counts {
     std::size_t refused = 0;  ///< left out because their inputs held a NaN or an infinity
     double weight = 0;        ///< of all tokens in the sum; one without a weight of its own weighs 1
 
+    /// Of both sums together.
     token_counts& operator+=(const token_counts& other) noexcept {
         tokens += other.tokens;
         refused += other.refused;

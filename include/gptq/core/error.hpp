@@ -1,13 +1,18 @@
 // The errors that the library throws. One line each: who complains, about what, what was expected, what was found.
 // Checks stand at the public door only; what lies behind is noexcept and trusts them.
+// Without exceptions (-fno-exceptions; the headers of gptq/runtime.hpp allow it) the line goes to stderr, and the
+// program ends by std::abort. Compile a program with one or the other.
 #pragma once
 
 #include <concepts>
 #include <cstddef>
 #include <cstdio>
+#include <cstdlib>  // IWYU pragma: keep
 #include <stdexcept>
 #include <string>
 #include <string_view>
+
+#include <gptq/core/config.hpp>
 
 namespace gptq {
 
@@ -77,10 +82,15 @@ template <class... Parts>
     return out;
 }
 
-/// Throws Error with the joined message; out of line and cold, so that a check costs its callers one compare.
+/// Throws Error with the joined message, or ends the program with it. Out of line and cold: a check costs one compare.
 template <class Error, class... Parts>
 [[noreturn, gnu::cold, gnu::noinline]] void fail(const Parts&... parts) {
+#if GPTQ_WITH_EXCEPTIONS
     throw Error(printable(text(parts...)));
+#else
+    std::fprintf(stderr, "gptq: %s\n", printable(text(parts...)).c_str());
+    std::abort();
+#endif
 }
 
 inline void expect_equal(std::string_view who, std::string_view what, std::size_t expected, std::size_t found) {

@@ -8,34 +8,37 @@
 #include <type_traits>
 
 #include <gptq/core/config.hpp>
+#include <gptq/core/one_of.hpp>
 
 namespace gptq {
 
 /// IEEE 754 binary16: 1 sign, 5 exponent, 10 fraction bits.
 struct f16 {
-    std::uint16_t bits = 0;
+    std::uint16_t bits = 0;  ///< sign on top, then exponent, then fraction
 };
 
 /// The upper half of a binary32: 1 sign, 8 exponent, 7 fraction bits.
 struct bf16 {
-    std::uint16_t bits = 0;
+    std::uint16_t bits = 0;  ///< sign on top, then exponent, then fraction
 };
 
 /// A type that an activation, a weight or a scale may be stored in.
 template <class T>
-concept storable_float =
-    std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, f16> || std::same_as<T, bf16>;
+concept storable_float = detail::is_one_of<T, float, double, f16, bf16>;
 
 inline namespace GPTQ_ISA {
 
+/// The number that is stored, exactly; a double stays one.
 [[nodiscard]] constexpr float to_float(float x) noexcept { return x; }
+/// The same.
 [[nodiscard]] constexpr double to_float(double x) noexcept { return x; }
 
+/// The same.
 [[nodiscard]] constexpr float to_float(bf16 x) noexcept {
     return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16U);
 }
 
-/// Without a branch, so that a loop over it vectorizes.
+/// The same. Without a branch, so that a loop over it vectorizes.
 [[nodiscard]] constexpr float to_float(f16 x) noexcept {
     const std::uint32_t sign = (x.bits & 0x8000U) << 16U;
     const std::int32_t magnitude = x.bits & 0x7FFF;

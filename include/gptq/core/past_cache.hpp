@@ -4,12 +4,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
 #include <gptq/core/config.hpp>
 
 #if GPTQ_WITH_SSE2
 #include <emmintrin.h>
+#else
+#include <cstring>
 #endif
 
 namespace gptq {

@@ -11,10 +11,11 @@
 
 namespace gptq {
 
+/// Elements that nobody changes, shared by all copies of the array.
 template <class T>
 class shared_array {
 public:
-    using value_type = T;
+    using value_type = T;  ///< of an element
 
     shared_array() = default;
 
@@ -34,6 +35,7 @@ public:
     /// What is moved from is empty: its elements may be gone.
     shared_array(shared_array&& other) noexcept
         : values_(std::exchange(other.values_, {})), owner_(std::move(other.owner_)) {}
+    /// The same.
     shared_array& operator=(shared_array&& other) noexcept {
         values_ = std::exchange(other.values_, {});
         owner_ = std::move(other.owner_);
@@ -41,11 +43,17 @@ public:
     }
     ~shared_array() = default;
 
+    /// The first element, or anything where there is none. The others follow it.
     [[nodiscard]] const T* data() const noexcept { return values_.data(); }
+    /// Of elements, not of bytes.
     [[nodiscard]] std::size_t size() const noexcept { return values_.size(); }
+    /// Whether there is no element.
     [[nodiscard]] bool empty() const noexcept { return values_.empty(); }
+    /// @pre  i < size()
     [[nodiscard]] const T& operator[](std::size_t i) const noexcept { return values_[i]; }
+    /// A random-access iterator, for ranges.
     [[nodiscard]] auto begin() const noexcept { return values_.begin(); }
+    /// Its end.
     [[nodiscard]] auto end() const noexcept { return values_.end(); }
 
     /// The same elements, wherever they are.

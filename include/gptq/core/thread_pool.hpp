@@ -3,16 +3,17 @@
 #pragma once
 
 #include <atomic>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <limits>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
+#include <gptq/core/first_error.hpp>
 
 #if GPTQ_WITH_SSE2
 #include <emmintrin.h>
@@ -43,25 +44,21 @@ class thread_pool {
 public:
     /// @param concurrency  how many tasks run at once, the calling thread's included; 0 counts as 1
     /// @throws std::system_error  the system has no thread left
-    explicit thread_pool(std::size_t concurrency = std::thread::hardware_concurrency()) {
-        try {
-            helpers_.reserve(concurrency);
-            while (helpers_.size() + 1 < concurrency) helpers_.emplace_back([this] { help(); });
-        } catch (...) {
-            close();
-            throw;
-        }
+    explicit thread_pool(std::size_t concurrency = std::thread::hardware_concurrency()) : thread_pool(no_threads{}) {
+        helpers_.reserve(concurrency);  // what throws from here on finds a pool to destroy, which joins its threads
+        while (helpers_.size() + 1 < concurrency) helpers_.emplace_back([this] { help(); });
     }
     thread_pool(const thread_pool&) = delete;
     thread_pool& operator=(const thread_pool&) = delete;
     ~thread_pool() { close(); }
 
+    /// The pool's threads and the calling one.
     [[nodiscard]] std::size_t concurrency() const noexcept { return helpers_.size() + 1; }
 
     /// Calls task(0) … task(count - 1), each once, in any order, and returns when all have ended.
     /// @throws option_error  count is 2^32 - 1 or more
     /// @throws what the first task to throw threw; the other tasks may or may not have run
-    template <class Task>
+    template <std::invocable<std::size_t> Task>
     void for_each(std::size_t count, Task&& task) {
         if (count >= closed) detail::fail<option_error>("thread_pool: ", count, " tasks, expected less than 2^32 - 1");
         if (helpers_.empty() || count <= 1 || busy_.test_and_set(std::memory_order_acquire)) {
@@ -74,6 +71,9 @@ public:
     }
 
 private:
+    struct no_threads {};
+    explicit thread_pool(no_threads) noexcept {}
+
     struct job {
         void* task = nullptr;
         void (*call)(void* task, std::size_t index) = nullptr;
@@ -88,8 +88,7 @@ private:
         work();
         for (std::uint32_t left = 0; (left = unfinished_.load(std::memory_order_acquire)) != 0;)
             wait_while(unfinished_, left);
-        const std::exception_ptr error = std::exchange(error_, nullptr);
-        failed_.clear(std::memory_order_relaxed);
+        const std::exception_ptr error = error_.take();
         busy_.clear(std::memory_order_release);
         if (error) std::rethrow_exception(error);
     }
@@ -110,11 +109,7 @@ private:
     /// Runs tasks until none is left to claim.
     void work() noexcept {
         for (std::uint32_t index = 0; claim(index);) {
-            try {
-                job_.call(job_.task, index);
-            } catch (...) {
-                if (!failed_.test_and_set(std::memory_order_relaxed)) error_ = std::current_exception();
-            }
+            error_.guard([&] { job_.call(job_.task, index); });
             if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
         }
     }
@@ -152,8 +147,7 @@ private:
     alignas(64) std::atomic<std::uint32_t> unfinished_{0};
     alignas(64) std::atomic_flag busy_;
     job job_;
-    std::atomic_flag failed_;
-    std::exception_ptr error_;  ///< of the first task that set failed_
+    detail::first_error error_;
     std::vector<std::thread> helpers_;
 };
 

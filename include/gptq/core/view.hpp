@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <gptq/core/error.hpp>
+#include <gptq/core/half.hpp>
 
 namespace gptq {
 
@@ -17,22 +18,25 @@ namespace gptq {
 /// negative.
 template <class T>
 struct matrix_view {
-    using value_type = std::remove_const_t<T>;
+    using value_type = std::remove_const_t<T>;  ///< of an element; T is const where the view only reads
 
-    T* data = nullptr;
-    std::size_t rows = 0;
-    std::size_t cols = 0;
-    std::ptrdiff_t row_stride = 0;
-    std::ptrdiff_t col_stride = 1;
+    T* data = nullptr;              ///< element (0, 0)
+    std::size_t rows = 0;           ///< how many
+    std::size_t cols = 0;           ///< how many
+    std::ptrdiff_t row_stride = 0;  ///< from an element to the one below it
+    std::ptrdiff_t col_stride = 1;  ///< from an element to the one beside it
 
+    /// Element (r, 0).
     [[nodiscard]] constexpr T* row_data(std::size_t r) const noexcept {
         return data + static_cast<std::ptrdiff_t>(r) * row_stride;
     }
     /// Row r as a span; only for views whose rows are contiguous.
     [[nodiscard]] constexpr std::span<T> row(std::size_t r) const noexcept { return {row_data(r), cols}; }
+    /// Element (r, c). Not checked, as nothing here is.
     [[nodiscard]] constexpr T& operator()(std::size_t r, std::size_t c) const noexcept {
         return row_data(r)[static_cast<std::ptrdiff_t>(c) * col_stride];
     }
+    /// Whether the elements of a row lie side by side.
     [[nodiscard]] constexpr bool rows_contiguous() const noexcept { return col_stride == 1; }
     /// Rows first … first + count - 1.
     [[nodiscard]] constexpr matrix_view rows_from(std::size_t first, std::size_t count) const noexcept {
@@ -43,6 +47,7 @@ struct matrix_view {
                                               std::size_t width) const noexcept {
         return {&(*this)(row, col), height, width, row_stride, col_stride};
     }
+    /// The same, to read only.
     constexpr operator matrix_view<const T>() const noexcept  // NOLINT(google-explicit-constructor): as span does
         requires(!std::is_const_v<T>) {
         return {data, rows, cols, row_stride, col_stride};
@@ -60,9 +65,27 @@ concept dense_array = requires(M& m) {
     requires std::is_pointer_v<decltype(m.data())>;
 };
 
+namespace detail {
+
+/// How many axes the type of a tensor's shape tells, as that of xt::xtensor does; 2 where only the tensor knows.
+template <class Shape>
+inline constexpr std::size_t axes_of = 2;
+template <class Shape>
+requires requires { std::tuple_size<Shape>::value; }
+inline constexpr std::size_t axes_of<Shape> = std::tuple_size<Shape>::value;
+
+template <class M>
+inline constexpr bool has_two_axes = axes_of<std::remove_cvref_t<decltype(std::declval<M&>().shape())>> == 2;
+
+}  // namespace detail
+
+/// A dense array of two axes, or of as many as only it knows (xt::xarray): then view_of looks.
+template <class M>
+concept dense_matrix = dense_array<M> && detail::has_two_axes<M>;
+
 /// The view of a rank 2 tensor. Nothing is copied, whatever the strides.
 /// @throws shape_error  the tensor has not two axes
-template <dense_array M>
+template <dense_matrix M>
 [[nodiscard]] auto view_of(M& m) {
     using T = std::remove_pointer_t<decltype(m.data())>;
     detail::expect_equal("view_of", "number of axes", 2, m.dimension());
@@ -80,25 +103,31 @@ template <class T>
     return {data, rows, cols, static_cast<std::ptrdiff_t>(cols), 1};
 }
 
+/// A view is its own.
 template <class T>
 [[nodiscard]] constexpr matrix_view<T> view_of(matrix_view<T> view) noexcept {
     return view;
 }
 
-/// Whatever view_of accepts as a single argument.
+/// Whatever view_of accepts as a single argument. All other memory is given as a view: view_of(pointer, rows, columns)
+/// where row follows upon row, else matrix_view{pointer, rows, columns, row stride, column stride}.
 template <class M>
 concept matrix_like = requires(M& m) {
-    view_of(m);
+    view_of(m);  // expects a matrix_view, or a tensor in memory with two axes; of a lazy expression, xt::eval(…)
 };
 
 /// The element type of a matrix-like argument, without const.
 template <matrix_like M>
 using element_t = typename decltype(view_of(std::declval<M&>()))::value_type;
 
+/// Weights or calibration inputs: a matrix of float, double, f16 or bf16.
+template <class M>
+concept float_matrix = matrix_like<M> && storable_float<element_t<const M>>;
+
 /// A read-only view of any matrix-like argument.
 template <matrix_like M>
-[[nodiscard]] matrix_view<const element_t<const M>> const_view_of(const M& m) {
-    return view_of(m);
+[[nodiscard]] auto const_view_of(const M& m) {
+    return matrix_view<const element_t<const M>>(view_of(m));
 }
 
 }  // namespace gptq

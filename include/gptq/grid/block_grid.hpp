@@ -12,6 +12,7 @@
 #include <span>
 #include <type_traits>
 
+#include <gptq/core/config.hpp>
 #include <gptq/grid/grid.hpp>
 #include <gptq/grid/range.hpp>
 #include <gptq/grid/scale_search.hpp>
@@ -19,7 +20,14 @@
 
 namespace gptq {
 
-enum class block_type { q4_0, q4_1, q5_0, q5_1, q8_0 };
+/// What llama.cpp calls a block of 32 weights.
+enum class block_type {
+    q4_0,  ///< 4 bits, values on both sides of 0
+    q4_1,  ///< 4 bits, values from a minimum on
+    q5_0,  ///< 5 bits, values on both sides of 0
+    q5_1,  ///< 5 bits, values from a minimum on
+    q8_0,  ///< 8 bits, values on both sides of 0
+};
 
 /// What a block of Q4_0, Q5_0 or Q8_0 stores beside its codes.
 struct block_d {
@@ -38,12 +46,15 @@ struct block_d_m {
 
 inline namespace GPTQ_ISA {
 
-/// Codes are those that blocks store; of Q8_0, which stores a signed byte, code - 128.
+/// The grid of a type of block. Codes are those that blocks store; of Q8_0, which stores a signed byte, code - 128.
 template <block_type Type>
 struct block_grid {
+    /// Whether a block stores the value of code 0.
     static constexpr bool has_m = Type == block_type::q4_1 || Type == block_type::q5_1;
+    /// What a block stores beside its codes.
     using parameters = std::conditional_t<has_m, block_d_m, block_d>;
 
+    /// Of a code.
     static constexpr unsigned bits = [] {
         switch (Type) {
             case block_type::q4_0:
@@ -53,10 +64,10 @@ struct block_grid {
             case block_type::q8_0: return 8U;
         }
     }();
-    static constexpr std::ptrdiff_t group_size = 32;
+    static constexpr std::ptrdiff_t group_size = 32;  ///< weights of a block
 
-    scale_search search = scale_search::min_max;
-    double norm = reference_norm;  ///< the search's exponent, above 0, at most 8
+    scale_search search = scale_search::min_max;  ///< how d, and m, are chosen
+    double norm = reference_norm;                 ///< the search's exponent, above 0, at most 8
 
     /// @throws option_error  norm out of range
     void check() const { detail::expect_norm("block_grid", norm); }
@@ -126,11 +137,11 @@ private:
     }
 };
 
-using q4_0_grid = block_grid<block_type::q4_0>;
-using q4_1_grid = block_grid<block_type::q4_1>;
-using q5_0_grid = block_grid<block_type::q5_0>;
-using q5_1_grid = block_grid<block_type::q5_1>;
-using q8_0_grid = block_grid<block_type::q8_0>;
+using q4_0_grid = block_grid<block_type::q4_0>;  ///< ŵ = d·(code - 8)
+using q4_1_grid = block_grid<block_type::q4_1>;  ///< ŵ = d·code + m, codes of 4 bits
+using q5_0_grid = block_grid<block_type::q5_0>;  ///< ŵ = d·(code - 16)
+using q5_1_grid = block_grid<block_type::q5_1>;  ///< ŵ = d·code + m, codes of 5 bits
+using q8_0_grid = block_grid<block_type::q8_0>;  ///< ŵ = d·(code - 128)
 
 }  // namespace GPTQ_ISA
 }  // namespace gptq

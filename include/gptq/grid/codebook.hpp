@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <span>
 
+#include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/grid/grid.hpp>
 #include <gptq/grid/range.hpp>
@@ -28,17 +29,17 @@ struct codebook_scale {
 
 inline namespace GPTQ_ISA {
 
+/// A grid of N values: ŵ = scale·values[code].
 template <std::size_t N>
-struct codebook {
-    static_assert(N >= 2 && N <= 256, "a codebook has 2 to 256 values");
-    using parameters = codebook_scale;
-    static constexpr auto bits = static_cast<unsigned>(std::bit_width(N - 1));
+requires(N >= 2 && N <= 256) struct codebook {
+    using parameters = codebook_scale;                                          ///< what a group stores
+    static constexpr auto bits = static_cast<unsigned>(std::bit_width(N - 1));  ///< of a code
 
-    std::array<float, N> values{};        ///< by code, in any order
-    std::ptrdiff_t group_size = 128;      ///< input columns that share a scale, or per_row
-    scale_type scales = scale_type::f16;  ///< what a scale is rounded to before it is used
-    scale_search search = scale_search::min_max;
-    double norm = reference_norm;  ///< the search's exponent, above 0, at most 8
+    std::array<float, N> values{};                ///< by code, in any order
+    std::ptrdiff_t group_size = 128;              ///< input columns that share a scale, or per_row
+    scale_type scales = scale_type::f16;          ///< what a scale is rounded to before it is used
+    scale_search search = scale_search::min_max;  ///< how a scale is chosen
+    double norm = reference_norm;                 ///< the search's exponent, above 0, at most 8
 
     /// @throws option_error  a value is not finite, all are equal or the largest magnitude is not in 2^-16 … 2^16;
     ///                       group_size or norm out of range
@@ -85,6 +86,7 @@ struct codebook {
         return static_cast<T>(nearest);
     }
 
+    /// scale·values[code].
     template <std::floating_point T>
     [[nodiscard]] T dequantize(T code, const codebook_scale& p) const noexcept {
         return static_cast<T>(p.scale) * static_cast<T>(value_of(static_cast<std::int32_t>(code)));
@@ -116,6 +118,7 @@ private:
     }
 };
 
+/// As many codes as the table has values.
 template <std::size_t N, class... Options>
 codebook(std::array<float, N>, Options...) -> codebook<N>;
 

@@ -13,6 +13,13 @@ namespace gptq {
 /// Group size that stands for one group over the whole row.
 inline constexpr std::ptrdiff_t per_row = -1;
 
+/// A grid says what a group stores, of which vectors are made.
+template <class G>
+concept has_parameters = requires {
+    typename G::parameters;
+    requires std::semiregular<typename G::parameters>;
+};
+
 /// A quantization grid `g`: what the codes of a group of weights mean.
 ///   G::parameters        what a group stores beside its codes: scale, zero point, …
 ///   g.bits               1 … 8; codes are whole numbers 0 … 2^bits - 1
@@ -21,14 +28,17 @@ inline constexpr std::ptrdiff_t per_row = -1;
 ///   g.fit(weights)       parameters for one group of one row of finite weights, rounded to what will be stored
 ///   g.round(v, p)        the code nearest to v, as a whole number of v's type
 ///   g.dequantize(c, p)   the value that code c stands for
+///
 /// fit, round and dequantize work in float and in double. round and dequantize sit in the innermost loop, many rows at
 /// a time: take p by reference and keep them free of branches, and the compiler vectorizes them.
 ///
 /// What the solver also uses, of grids that have it:
 ///   g.fit(weights, importance)   the same for weights that do not count alike; importance: diag(H) of their columns
 ///   g.clips(v, p)                v lies beyond the values of the group's codes by more than half a step
+///
+/// examples/04_own_grid.cpp has one in twenty lines.
 template <class G>
-concept grid = std::semiregular<typename G::parameters> &&
+concept grid = has_parameters<G> &&
     requires(const G& g, std::span<const float> weights, std::span<const double> exact_weights, float v, double exact_v,
              const typename G::parameters& p) {
     { g.bits } -> std::convertible_to<unsigned>;

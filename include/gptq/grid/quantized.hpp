@@ -6,23 +6,30 @@
 #include <cstdint>
 #include <vector>
 
+#include <gptq/core/config.hpp>
+#include <gptq/core/error.hpp>
 #include <gptq/core/view.hpp>
 #include <gptq/grid/grid.hpp>
 
 namespace gptq {
 
 /// One quantized matrix on grid G: ŵ[o, i] = grid.dequantize(codes[o, i], parameters[o, g_idx[i]]).
-template <grid G>
+template <class G>
 struct quantized {
-    G grid;
-    std::size_t out_features = 0;
-    std::size_t in_features = 0;
+    // No constraint, since clang sees one before those of a function that returns this, and does not say what is wrong.
+    static_assert(gptq::grid<G>, "quantized<G>: G is not a gptq::grid");
+
+    G grid;                                          ///< what codes mean
+    std::size_t out_features = 0;                    ///< rows
+    std::size_t in_features = 0;                     ///< columns
     std::vector<std::uint8_t> codes;                 ///< [out_features, in_features], original column order
     std::vector<typename G::parameters> parameters;  ///< [out_features, groups()]
     std::vector<std::int32_t> g_idx;                 ///< [in_features], the group of each column
 
+    /// Groups of a row; the last may have fewer columns.
     [[nodiscard]] std::size_t groups() const noexcept { return group_count(in_features, grid.group_size); }
 
+    /// ŵ[o, i].
     [[nodiscard]] float value(std::size_t o, std::size_t i) const noexcept {
         const auto& p = parameters[o * groups() + static_cast<std::size_t>(g_idx[i])];
         return grid.dequantize(static_cast<float>(codes[o * in_features + i]), p);

@@ -10,6 +10,7 @@
 #include <span>
 #include <string_view>
 
+#include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/grid/power.hpp>
 #include <gptq/grid/range.hpp>

@@ -9,13 +9,25 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <string_view>
 #include <type_traits>
 
+#include <gptq/core/config.hpp>
 #include <gptq/core/half.hpp>
 
 namespace gptq {
 
-enum class scale_type { f16, bf16, f32 };
+/// What a scale is stored as.
+enum class scale_type {
+    f16,   ///< what most loaders take
+    bf16,  ///< of wider range, and coarser
+    f32,   ///< exact
+};
+
+/// As error messages call it.
+[[nodiscard]] constexpr std::string_view name(scale_type type) noexcept {
+    return type == scale_type::f16 ? "f16" : type == scale_type::bf16 ? "bf16" : "f32";
+}
 
 /// The smallest scale that grids use: a smaller one would be stored as 0, or be flushed to 0.
 [[nodiscard]] constexpr float smallest_scale(scale_type type) noexcept {

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <span>
 
+#include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/grid/grid.hpp>
 #include <gptq/grid/range.hpp>
@@ -18,27 +19,29 @@ namespace gptq {
 
 /// Scale and zero point of one group of one row.
 struct affine {
-    float scale = 1;
-    float zero = 0;  ///< an integer in 0 … maxq
+    float scale = 1;  ///< from a code's value to the next one's
+    float zero = 0;   ///< the code that stands for 0: an integer in 0 … maxq
 
     friend bool operator==(const affine&, const affine&) = default;
 };
 
 inline namespace GPTQ_ISA {
 
+/// The grid of GPTQ checkpoints: ŵ = scale·(code - zero).
 struct uniform_grid {
-    using parameters = affine;
+    using parameters = affine;  ///< what a group of a row stores
 
-    unsigned bits = 4;                    ///< 2 … 8
-    std::ptrdiff_t group_size = 128;      ///< input columns that share a scale, or per_row
-    bool sym = true;                      ///< zero fixed at 2^(bits-1); range symmetric
-    scale_type scales = scale_type::f16;  ///< what a scale is rounded to before it is used
-    scale_search search = scale_search::min_max;
-    double norm = reference_norm;  ///< the search's exponent, above 0, at most 8
+    unsigned bits = 4;                            ///< 2 … 8
+    std::ptrdiff_t group_size = 128;              ///< input columns that share a scale, or per_row
+    bool sym = true;                              ///< zero fixed at 2^(bits-1); range symmetric
+    scale_type scales = scale_type::f16;          ///< what a scale is rounded to before it is used
+    scale_search search = scale_search::min_max;  ///< how a scale is chosen
+    double norm = reference_norm;                 ///< the search's exponent, above 0, at most 8
     /// Reproduce the reference implementation's range for symmetric groups without a negative weight: it clips half of
     /// what the weights need. For comparisons only.
     bool reference = false;
 
+    /// The largest code.
     [[nodiscard]] constexpr unsigned maxq() const noexcept { return (1U << bits) - 1U; }
 
     /// @throws option_error  bits, group_size or norm out of range
@@ -66,6 +69,7 @@ struct uniform_grid {
         return impl::bounded(unbounded_code(v, p), T{0}, static_cast<T>(maxq()));
     }
 
+    /// scale·(code - zero).
     template <std::floating_point T>
     [[nodiscard]] static T dequantize(T code, const affine& p) noexcept {
         return static_cast<T>(p.scale) * (code - static_cast<T>(p.zero));

@@ -2,13 +2,18 @@
 // The folder's counterpart of partial_file.
 #pragma once
 
+#include <cstdio>
 #include <filesystem>
-#include <utility>
+#include <system_error>
 
+#include <fcntl.h>
+
+#include <gptq/core/error.hpp>
 #include <gptq/io/file_descriptor.hpp>
 
 namespace gptq::io {
 
+/// A folder that is being written.
 class atomic_folder {
 public:
     /// Makes an empty folder to write to, in the place of one that a killed program has left there.

@@ -7,12 +7,14 @@
 #include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <gptq/core/error.hpp>
-#include <gptq/grid/uniform_grid.hpp>
+#include <gptq/io/file_descriptor.hpp>
 #include <gptq/io/gptq_config.hpp>
 #include <gptq/io/json.hpp>
 #include <gptq/io/partial_file.hpp>
@@ -20,9 +22,11 @@
 
 namespace gptq::io {
 
+/// What the files of an AWQ checkpoint have in common.
 struct awq_config {
     std::ptrdiff_t group_size = 128;  ///< or per_row
     bool sym = false;                 ///< all zero points are 8; files call the opposite zero_point
+    /// Names, or parts of them: what stays in floats.
     std::vector<std::string> modules_to_not_convert = {};
     nlohmann::ordered_json other = nlohmann::ordered_json::object();  ///< keys that mean nothing here, to be kept
 };

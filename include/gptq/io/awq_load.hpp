@@ -4,15 +4,21 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <gptq/core/error.hpp>
+#include <gptq/core/shared_array.hpp>
+#include <gptq/grid/grid.hpp>
 #include <gptq/io/awq_config.hpp>
+#include <gptq/io/dtype.hpp>
 #include <gptq/io/floats.hpp>
 #include <gptq/io/gptq_load.hpp>
 #include <gptq/io/tensor.hpp>
 #include <gptq/pack/awq.hpp>
+#include <gptq/pack/packed_linear.hpp>
 
 namespace gptq::io {
 

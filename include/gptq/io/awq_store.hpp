@@ -7,12 +7,18 @@
 #include <utility>
 #include <vector>
 
+#include <gptq/core/endian.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/grid/grid.hpp>
+#include <gptq/grid/scale_type.hpp>
 #include <gptq/io/awq_config.hpp>
+#include <gptq/io/dtype.hpp>
 #include <gptq/io/floats.hpp>
 #include <gptq/io/gptq_store.hpp>
+#include <gptq/io/safetensors_writer.hpp>
 #include <gptq/pack/awq.hpp>
+#include <gptq/pack/groups.hpp>
+#include <gptq/pack/packed_linear.hpp>
 
 namespace gptq::io {
 
@@ -51,7 +57,8 @@ namespace gptq::io {
     impl::expect_stored_exactly(module, a.scales, a.stored_scales);
     if (config.sym && !is_symmetric(p))
         gptq::detail::fail<option_error>(module, ": a zero point is not 8, as sym of the checkpoint says of all");
-    std::vector<std::byte> contents[] = {impl::bytes_of(a.qweight), impl::bytes_of(a.qzeros),
+    using gptq::impl::little_endian_bytes;
+    std::vector<std::byte> contents[] = {little_endian_bytes(a.qweight), little_endian_bytes(a.qzeros),
                                          to_bytes(a.scales, a.stored_scales), to_bytes(a.bias, a.stored_scales)};
     return impl::filled(std::move(declared), contents);
 }

@@ -7,13 +7,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include <gptq/core/error.hpp>
-#include <gptq/grid/uniform_grid.hpp>
+#include <gptq/grid/grid.hpp>
 #include <gptq/io/gptq_config.hpp>
 #include <gptq/io/json.hpp>
 
@@ -26,11 +27,12 @@ enum class column_order {
     dynamic_groups,  ///< act-order with scattered groups: layers have a weight_g_idx; "group", "dynamic"
 };
 
+/// What the layers of a compressed-tensors checkpoint have in common.
 struct compressed_config {
-    unsigned bits = 4;                ///< 2 … 8
-    std::ptrdiff_t group_size = 128;  ///< strategy "group"; per_row is strategy "channel"
-    bool sym = true;                  ///< zero points are not stored
-    column_order order = column_order::natural;
+    unsigned bits = 4;                              ///< 2 … 8
+    std::ptrdiff_t group_size = 128;                ///< strategy "group"; per_row is strategy "channel"
+    bool sym = true;                                ///< zero points are not stored
+    column_order order = column_order::natural;     ///< what act-order left behind
     std::vector<std::string> targets = {"Linear"};  ///< classes, names, or "re:…": what is quantized
     std::vector<std::string> ignore = {};           ///< likewise: what of that is not
     /// Of a mixed checkpoint, the other groups of modules: bits, group_size, sym, order and targets. Which group a

@@ -2,20 +2,26 @@
 // or the codes themselves where GPTQ has no layout for their width. Nothing is rounded.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <gptq/core/error.hpp>
-#include <gptq/grid/quantized.hpp>
-#include <gptq/grid/uniform_grid.hpp>
+#include <gptq/core/shared_array.hpp>
+#include <gptq/grid/grid.hpp>
 #include <gptq/io/compressed_tensors_config.hpp>
+#include <gptq/io/dtype.hpp>
 #include <gptq/io/floats.hpp>
 #include <gptq/io/gptq_load.hpp>
 #include <gptq/io/tensor.hpp>
+#include <gptq/pack/bits.hpp>
 #include <gptq/pack/compressed.hpp>
+#include <gptq/pack/groups.hpp>
 
 namespace gptq::io {
 
@@ -52,9 +58,10 @@ inline void expect_dense(const tensor_ref& packed, std::size_t in_features, unsi
 inline const compressed_config& fitted_to(const compressed_module& t, const compressed_config& config) {
     if (config.variants.empty()) return config;
     for (const tensor_ref* matrix : {&t.packed, &t.scale}) expect_rank(*matrix, 2);
-    const auto in = static_cast<std::uint64_t>(read_weight_shape(t.shape)[1]);
+    const auto inputs = static_cast<std::uint64_t>(read_weight_shape(t.shape)[1]);
     const auto fits = [&](const compressed_config& c) {
-        if (in == 0 || in > t.packed.shape[1] * 32 / c.bits) return false;
+        if (inputs == 0 || inputs > t.packed.shape[1] * 32 / c.bits) return false;
+        const auto in = static_cast<std::size_t>(inputs);
         return t.packed.shape[1] == words_for(in, c.bits) && t.scale.shape[1] == group_count(in, c.group_size) &&
                c.sym == (t.zero_point == nullptr);
     };
@@ -71,7 +78,7 @@ inline compressed_linear sized_for(const compressed_module& t, const compressed_
     if (t.packed.bytes.empty()) fail<format_error>(describe(t.packed), ": is empty");
     const auto shape = read_weight_shape(t.shape);
     const std::size_t most = t.packed.shape[1] * 32 / config.bits;
-    if (shape[0] < 1 || shape[1] < 1 || static_cast<std::uint64_t>(shape[1]) > most)
+    if (shape[0] < 1 || !std::in_range<std::size_t>(shape[0]) || shape[1] < 1 || std::cmp_greater(shape[1], most))
         fail<format_error>(describe(t.shape), ": says ", shape[0], " x ", shape[1],
                            ", expected at least 1 x 1 and at most ", t.packed.shape[0], " x ", most,
                            ", for which there are words");

@@ -8,11 +8,16 @@
 #include <utility>
 #include <vector>
 
+#include <gptq/core/endian.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/grid/grid.hpp>
+#include <gptq/grid/scale_type.hpp>
 #include <gptq/io/compressed_tensors_config.hpp>
+#include <gptq/io/dtype.hpp>
 #include <gptq/io/floats.hpp>
 #include <gptq/io/gptq_store.hpp>
+#include <gptq/io/safetensors_writer.hpp>
+#include <gptq/pack/bits.hpp>
 #include <gptq/pack/compressed.hpp>
 
 namespace gptq::io {
@@ -80,12 +85,13 @@ inline void expect_fits(std::string_view module, const compressed_linear& c, con
     impl::expect_fits(module, c, config);
     const std::vector<std::int64_t> shape = {static_cast<std::int64_t>(c.out_features),
                                              static_cast<std::int64_t>(c.in_features)};
+    using gptq::impl::little_endian_bytes;
     std::vector<std::vector<std::byte>> contents;
-    contents.push_back(impl::bytes_of(c.weight_packed));
+    contents.push_back(little_endian_bytes(c.weight_packed));
     contents.push_back(to_bytes(c.weight_scale, c.stored_scales));
-    contents.push_back(impl::bytes_of(shape));
-    if (!config.sym) contents.push_back(impl::bytes_of(c.weight_zero_point));
-    if (config.order == column_order::dynamic_groups) contents.push_back(impl::bytes_of(gptq::impl::g_idx_of(c)));
+    contents.push_back(little_endian_bytes(shape));
+    if (!config.sym) contents.push_back(little_endian_bytes(c.weight_zero_point));
+    if (config.order == column_order::dynamic_groups) contents.push_back(little_endian_bytes(gptq::impl::g_idx_of(c)));
     contents.push_back(to_bytes(c.bias, c.stored_scales));
     return impl::filled(std::move(declared), contents);
 }

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <array>
-#include <bit>
 #include <cstddef>
 #include <limits>
 #include <optional>
@@ -13,9 +12,7 @@
 
 namespace gptq::io {
 
-// Files are little-endian and tensors are used where they lie in the mapping.
-static_assert(std::endian::native == std::endian::little, "gptq::io needs a little-endian machine");
-
+/// The element types of the format, by the names that files give them.
 enum class dtype {
     BOOL,
     F4,
@@ -41,9 +38,10 @@ enum class dtype {
     U64,
 };
 
+/// What files must agree on about an element type.
 struct dtype_traits {
-    std::string_view name;
-    unsigned bits;  ///< of one element
+    std::string_view name;  ///< as files spell it
+    unsigned bits;          ///< of one element
 };
 
 /// In the order of the enumerators.
@@ -54,10 +52,12 @@ inline constexpr std::array<dtype_traits, 22> dtypes{{
     {"C64", 64},    {"F64", 64},    {"I64", 64},    {"U64", 64},
 }};
 
+/// "BF16", as files and messages have it.
 [[nodiscard]] constexpr std::string_view name(dtype type) noexcept {
     return dtypes[static_cast<std::size_t>(type)].name;
 }
 
+/// Of one element.
 [[nodiscard]] constexpr unsigned bits(dtype type) noexcept { return dtypes[static_cast<std::size_t>(type)].bits; }
 
 /// The type that a file calls `name`; nothing when there is none.

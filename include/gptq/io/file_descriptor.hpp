@@ -14,7 +14,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
+
+#if !GPTQ_WITH_EXCEPTIONS
+#error "gptq::io needs exceptions; without them (-fno-exceptions) include gptq/runtime.hpp alone"
+#endif
 
 namespace gptq::io::impl {
 

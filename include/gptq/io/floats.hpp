@@ -2,12 +2,15 @@
 #pragma once
 
 #include <cstddef>
-#include <cstring>
 #include <span>
+#include <string>
 #include <vector>
 
+#include <gptq/core/endian.hpp>
+#include <gptq/core/error.hpp>
 #include <gptq/core/half.hpp>
 #include <gptq/grid/scale_type.hpp>
+#include <gptq/io/dtype.hpp>
 #include <gptq/io/tensor.hpp>
 
 namespace gptq::io {
@@ -17,11 +20,9 @@ namespace impl {
 /// Elements of a mapping lie at any address: they are copied out one by one, which compilers turn into plain loads.
 template <storable_float Stored>
 void read_as(std::span<const std::byte> bytes, std::span<float> out) noexcept {
-    for (std::size_t i = 0; i < out.size(); ++i) {
-        Stored value;
-        std::memcpy(&value, bytes.data() + i * sizeof(Stored), sizeof(Stored));
-        out[i] = static_cast<float>(to_float(value));
-    }
+    for (std::size_t i = 0; i < out.size(); ++i)
+        out[i] =
+            static_cast<float>(to_float(gptq::impl::load_little_endian<Stored>(bytes.data() + i * sizeof(Stored))));
 }
 
 }  // namespace impl
@@ -49,6 +50,7 @@ inline void read_floats(const tensor_ref& tensor, std::span<float> out) {
     return out;
 }
 
+/// What files call the type of a scale.
 [[nodiscard]] constexpr dtype dtype_of(scale_type type) noexcept {
     switch (type) {
         case scale_type::f16: return dtype::F16;
@@ -63,10 +65,8 @@ inline void read_floats(const tensor_ref& tensor, std::span<float> out) {
     return visit_scale_type(type, [values](auto kind) {
         using stored = decltype(kind);
         std::vector<std::byte> bytes(values.size() * sizeof(stored));
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            const stored value = round_to<stored>(values[i]);
-            std::memcpy(bytes.data() + i * sizeof(stored), &value, sizeof(stored));
-        }
+        for (std::size_t i = 0; i < values.size(); ++i)
+            gptq::impl::store_little_endian(bytes.data() + i * sizeof(stored), round_to<stored>(values[i]));
         return bytes;
     });
 }

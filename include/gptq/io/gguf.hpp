@@ -27,11 +27,11 @@ namespace gptq::io {
 
 /// A tensor in a file. Keeps the file mapped for as long as it lives.
 struct gguf_tensor {
-    std::string name;
-    ggml_type type = ggml_type::f32;
-    std::vector<std::size_t> shape;    ///< row-major, as everywhere in this library: the reverse of what files call ne
-    std::span<const std::byte> bytes;  ///< as many as type and shape say; quantized rows are whole blocks
-    std::shared_ptr<const mapped_file> file;
+    std::string name;                         ///< "blk.0.attn_q.weight"
+    ggml_type type = ggml_type::f32;          ///< of the elements
+    std::vector<std::size_t> shape;           ///< row-major, as everywhere here: the reverse of what files call ne
+    std::span<const std::byte> bytes;         ///< as many as type and shape say; quantized rows are whole blocks
+    std::shared_ptr<const mapped_file> file;  ///< where the bytes lie; nullptr in memory of the caller's
 };
 
 /// "model.gguf: tensor 'output.weight'", how messages about a tensor begin.
@@ -39,10 +39,12 @@ struct gguf_tensor {
     return gptq::detail::text(tensor.file ? tensor.file->path().string() + ": " : "", "tensor '", tensor.name, "'");
 }
 
+/// Weights, not blocks.
 [[nodiscard]] inline std::size_t element_count(const gguf_tensor& tensor) noexcept {
     return tensor.bytes.size() / traits(tensor.type).bytes * traits(tensor.type).elements;
 }
 
+/// One GGUF file: its metadata, and its tensors where they lie.
 class gguf {
 public:
     /// Maps a file and checks its header: after this every tensor's bytes are there, and as many as its shape says.
@@ -61,11 +63,14 @@ public:
         return {bytes, path, nullptr};
     }
 
+    /// As it was opened, or what errors call it.
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+    /// Of the format: 2 or 3.
     [[nodiscard]] std::uint32_t version() const noexcept { return version_; }
 
     /// All of them, in the order of their names.
     [[nodiscard]] std::span<const gguf_tensor> tensors() const noexcept { return tensors_; }
+    /// Whether a tensor has this name.
     [[nodiscard]] bool contains(std::string_view name) const noexcept { return find_tensor(name) != nullptr; }
     /// @throws format_error  no such tensor
     [[nodiscard]] const gguf_tensor& at(std::string_view name) const {
@@ -74,17 +79,18 @@ public:
         return *tensor;
     }
 
+    /// All keys and values.
     [[nodiscard]] const gguf_metadata& metadata() const noexcept { return metadata_; }
     /// The value under a key, such as value<std::uint32_t>("llama.block_count").
     /// @tparam T  the type that the file must have it in
     /// @throws format_error  there is none, or it is of another type
-    template <class T>
+    template <gguf_value_type T>
     [[nodiscard]] const T& value(std::string_view key) const {
         return io::at<T>(metadata_, key, path_.string());
     }
     /// The same, or nullptr when there is none.
     /// @throws format_error  it is of another type
-    template <class T>
+    template <gguf_value_type T>
     [[nodiscard]] const T* find_value(std::string_view key) const {
         return io::find<T>(metadata_, key, path_.string());
     }

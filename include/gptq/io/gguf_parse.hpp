@@ -3,9 +3,12 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +17,7 @@
 #include <variant>
 #include <vector>
 
+#include <gptq/core/endian.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/io/gguf_header.hpp>
 #include <gptq/io/gguf_value.hpp>
@@ -41,15 +45,21 @@ public:
     template <class T>
     requires std::is_arithmetic_v<T>
     [[nodiscard]] T number(std::string_view what) {
-        T value;
-        std::memcpy(&value, take(sizeof value, what).data(), sizeof value);
-        return value;
+        return gptq::impl::load_little_endian<T>(take(sizeof(T), what).data());
     }
 
     [[nodiscard]] std::string text(std::string_view what) {
         const auto length = number<std::uint64_t>(what);
         const auto bytes = take(length, what);
         return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+    }
+
+    /// A number that counts or measures memory.
+    [[nodiscard]] std::size_t size(std::string_view what) {
+        const auto n = number<std::uint64_t>(what);
+        if (n > std::numeric_limits<std::size_t>::max())
+            fail(what, " has a size or a place of ", n, ", which is more than memory can address");
+        return static_cast<std::size_t>(n);
     }
 
     /// How many things follow, each of at least `least_bytes`.
@@ -152,15 +162,12 @@ bool visit_index(std::size_t index, F&& f) {
     const std::string what = gptq::detail::text("tensor '", entry.name, "'");
     const auto axes = cursor.number<std::uint32_t>(what);
     if (axes > max_axes) cursor.fail(what, " has ", axes, " axes, expected at most ", max_axes);
-    for (std::uint32_t i = 0; i < axes; ++i) {
-        const auto size = cursor.number<std::uint64_t>(what);
-        entry.shape.insert(entry.shape.begin(), static_cast<std::size_t>(size));
-    }
+    for (std::uint32_t i = 0; i < axes; ++i) entry.shape.insert(entry.shape.begin(), cursor.size(what));
     const auto number = cursor.number<std::uint32_t>(what);
     const auto type = ggml_type_numbered(number);
     if (!type) cursor.fail(what, " has elements of type ", number, ", which is not known");
     entry.type = *type;
-    entry.begin = static_cast<std::size_t>(cursor.number<std::uint64_t>(what));
+    entry.begin = cursor.size(what);
     const auto size = tensor_bytes(entry.type, entry.shape);
     if (!size)
         cursor.fail(what, ", ", type_text(entry.type, entry.shape),

@@ -3,17 +3,18 @@
 #pragma once
 
 #include <array>
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <variant>
 #include <vector>
 
 #include <gptq/core/error.hpp>
+#include <gptq/core/one_of.hpp>
 
 namespace gptq::io {
 
@@ -32,6 +33,7 @@ using gguf_array = std::variant<std::vector<std::uint8_t>, std::vector<std::int8
 using gguf_value = std::variant<std::uint8_t, std::int8_t, std::uint16_t, std::int16_t, std::uint32_t, std::int32_t,
                                 float, bool, std::string, gguf_array, std::uint64_t, std::int64_t, double>;
 
+/// Key → value.
 using gguf_metadata = std::map<std::string, gguf_value, std::less<>>;
 
 /// By the numbers of the types.
@@ -52,6 +54,22 @@ inline constexpr bool is_vector = false;
 template <class T>
 inline constexpr bool is_vector<std::vector<T>> = true;
 
+template <class T, class Variant>
+inline constexpr bool is_alternative = false;
+template <class T, class... Types>
+inline constexpr bool is_alternative<T, std::variant<Types...>> = gptq::detail::is_one_of<T, Types...>;
+
+template <class T>
+inline constexpr bool is_type_of_value = is_alternative<T, std::conditional_t<is_vector<T>, gguf_array, gguf_value>>;
+
+}  // namespace impl
+
+/// What a value can be read as: std::uint32_t, float, std::string, std::vector<std::string>, …
+template <class T>
+concept gguf_value_type = impl::is_type_of_value<T>;
+
+namespace impl {
+
 /// The value as a T; nullptr when it is of another type.
 template <class T>
 [[nodiscard]] const T* get_if(const gguf_value& value) noexcept {
@@ -66,10 +84,10 @@ template <class T>
 }  // namespace impl
 
 /// The value under a key; nullptr when there is none.
-/// @tparam T  std::uint32_t, float, std::string, std::vector<std::string>, …: one of the types above
+/// @tparam T  the type that the file must have it in
 /// @param  path  which file an error is about
 /// @throws format_error  it is of another type
-template <class T>
+template <gguf_value_type T>
 [[nodiscard]] const T* find(const gguf_metadata& metadata, std::string_view key, std::string_view path) {
     const auto found = metadata.find(key);
     if (found == metadata.end()) return nullptr;
@@ -84,7 +102,7 @@ template <class T>
 
 /// The same, for a key that must be there.
 /// @throws format_error  there is none, or it is of another type
-template <class T>
+template <gguf_value_type T>
 [[nodiscard]] const T& at(const gguf_metadata& metadata, std::string_view key, std::string_view path) {
     const T* value = find<T>(metadata, key, path);
     if (value == nullptr) gptq::detail::fail<format_error>(path, ": has no key '", key, "'");

@@ -5,16 +5,19 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
+#include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <variant>
 #include <vector>
 
+#include <gptq/core/endian.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/io/gguf_header.hpp>
 #include <gptq/io/gguf_value.hpp>
@@ -25,9 +28,9 @@ namespace gptq::io {
 
 /// What a file will hold, before its bytes are known.
 struct gguf_declaration {
-    std::string name;
-    ggml_type type = ggml_type::f32;
-    std::vector<std::size_t> shape;  ///< row-major: [out, in] for a weight
+    std::string name;                 ///< at most 63 bytes
+    ggml_type type = ggml_type::f32;  ///< of the elements
+    std::vector<std::size_t> shape;   ///< row-major: [out, in] for a weight
 };
 
 namespace impl {
@@ -39,7 +42,7 @@ public:
     requires std::is_arithmetic_v<T>
     void put(T value) {
         char bytes[sizeof value];
-        std::memcpy(bytes, &value, sizeof value);
+        gptq::impl::store_little_endian(bytes, value);
         bytes_.append(bytes, sizeof value);
     }
     void put(const std::string& text) {
@@ -111,6 +114,7 @@ inline std::vector<gguf_entry> lay_out(std::span<const gguf_declaration> tensors
 
 }  // namespace impl
 
+/// A GGUF file that is being written.
 class gguf_writer {
 public:
     /// Starts the file and writes its header. Tensors lie in the order in which they are declared.

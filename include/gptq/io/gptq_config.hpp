@@ -12,11 +12,13 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
-#include <gptq/grid/uniform_grid.hpp>
+#include <gptq/core/version.hpp>
+#include <gptq/grid/grid.hpp>
+#include <gptq/io/file_descriptor.hpp>
 #include <gptq/io/json.hpp>
 #include <gptq/io/mapped_file.hpp>
 #include <gptq/io/partial_file.hpp>
@@ -30,16 +32,15 @@ namespace gptq::io {
 }
 
 /// What this library signs checkpoints with.
-[[nodiscard]] inline std::string this_quantizer() {
-    return gptq::detail::text("gptq:", GPTQ_VERSION_MAJOR, ".", GPTQ_VERSION_MINOR, ".", GPTQ_VERSION_PATCH);
-}
+[[nodiscard]] inline std::string this_quantizer() { return gptq::detail::text("gptq:", version_string); }
 
 /// What modules of a mixed checkpoint may have instead of the configuration's own.
 struct gptq_variant {
-    unsigned bits = 4;
-    std::ptrdiff_t group_size = 128;
+    unsigned bits = 4;                ///< 2, 3, 4 or 8
+    std::ptrdiff_t group_size = 128;  ///< or per_row
 };
 
+/// What the layers of a GPTQ checkpoint have in common.
 struct gptq_config {
     unsigned bits = 4;                    ///< 2, 3, 4 or 8
     std::ptrdiff_t group_size = 128;      ///< or per_row
@@ -49,7 +50,7 @@ struct gptq_config {
     bool lm_head = false;                 ///< the output head is quantized too
     bool static_groups = false;           ///< groups are runs of the original columns, whatever desc_act
     bool true_sequential = false;         ///< for the record, as what follows
-    double damp_percent = 0.01;
+    double damp_percent = 0.01;           ///< λ, as factor_options has it
     std::vector<std::string> quantizer = {this_quantizer()};  ///< "program:version" of all who made the checkpoint
     /// What "dynamic" gives some modules. Its rules are regular expressions of the writer's own dialect, and are not
     /// looked at: the shapes of a module's tensors tell which of these it has.

@@ -8,18 +8,25 @@
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <gptq/core/endian.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/core/shared_array.hpp>
+#include <gptq/grid/grid.hpp>
+#include <gptq/grid/scale_type.hpp>
+#include <gptq/io/dtype.hpp>
 #include <gptq/io/floats.hpp>
 #include <gptq/io/gptq_config.hpp>
 #include <gptq/io/tensor.hpp>
+#include <gptq/pack/bits.hpp>
 #include <gptq/pack/groups.hpp>
 #include <gptq/pack/packed_linear.hpp>
+#include <gptq/pack/parameters.hpp>
 
 namespace gptq::io {
 
@@ -123,15 +130,16 @@ template <class Word>
 std::vector<Word> read_words(const tensor_ref& tensor) {
     std::vector<Word> words(tensor.bytes.size() / sizeof(Word));
     std::memcpy(words.data(), tensor.bytes.data(), words.size() * sizeof(Word));
+    gptq::impl::turn_if_big_endian<Word>(std::as_writable_bytes(std::span(words)));
     return words;
 }
 
-/// The words where the file has them, or a copy where they lie across words of memory.
+/// The words where the file has them, or a copy where they lie across words of memory or are not the machine's own.
 template <class Word>
 shared_array<Word> map_words(const tensor_ref& tensor) {
     const auto* words = reinterpret_cast<const Word*>(tensor.bytes.data());
-    if (tensor.file == nullptr || reinterpret_cast<std::uintptr_t>(words) % alignof(Word) != 0)
-        return read_words<Word>(tensor);
+    const bool aligned = reinterpret_cast<std::uintptr_t>(words) % alignof(Word) == 0;
+    if (tensor.file == nullptr || !aligned || !gptq::impl::is_little_endian) return read_words<Word>(tensor);
     return {std::span(words, tensor.bytes.size() / sizeof(Word)), tensor.file};
 }
 

@@ -8,21 +8,21 @@
 #include <utility>
 #include <vector>
 
+#include <gptq/core/endian.hpp>
 #include <gptq/core/error.hpp>
+#include <gptq/grid/grid.hpp>
+#include <gptq/grid/scale_type.hpp>
+#include <gptq/io/dtype.hpp>
 #include <gptq/io/floats.hpp>
 #include <gptq/io/gptq_config.hpp>
 #include <gptq/io/safetensors_writer.hpp>
+#include <gptq/pack/bits.hpp>
 #include <gptq/pack/packed_linear.hpp>
+#include <gptq/pack/parameters.hpp>
 
 namespace gptq::io {
 
 namespace impl {
-
-template <class Array>
-std::vector<std::byte> bytes_of(const Array& values) {
-    const auto bytes = std::as_bytes(std::span(values.data(), values.size()));
-    return {bytes.begin(), bytes.end()};
-}
 
 /// Refuses to round a scale: what a file holds is what the solver compensated for.
 inline void expect_stored_exactly(std::string_view module, std::span<const float> scales, scale_type type) {
@@ -74,8 +74,8 @@ inline void expect_fits(std::string_view module, const packed_linear& p, const g
 
 /// A tensor and its bytes as a file holds them.
 struct stored_tensor {
-    tensor_declaration declaration;
-    std::vector<std::byte> bytes;
+    tensor_declaration declaration;  ///< for the writer that the bytes go to
+    std::vector<std::byte> bytes;    ///< row-major, little-endian
 };
 
 namespace impl {
@@ -84,6 +84,7 @@ namespace impl {
 inline std::vector<stored_tensor> filled(std::vector<tensor_declaration> declared,
                                          std::span<std::vector<std::byte>> contents) {
     std::vector<stored_tensor> tensors;
+    tensors.reserve(declared.size());
     for (auto& declaration : declared) tensors.push_back({std::move(declaration), std::move(contents[tensors.size()])});
     return tensors;
 }
@@ -100,8 +101,9 @@ inline std::vector<stored_tensor> filled(std::vector<tensor_declaration> declare
                                                              const gptq_config& config) {
     gptq::check(p);
     impl::expect_fits(module, p, config);
-    std::vector<std::byte> contents[] = {impl::bytes_of(p.qweight), impl::bytes_of(p.qzeros),
-                                         to_bytes(p.scales, p.stored_scales), impl::bytes_of(p.g_idx),
+    using gptq::impl::little_endian_bytes;
+    std::vector<std::byte> contents[] = {little_endian_bytes(p.qweight), little_endian_bytes(p.qzeros),
+                                         to_bytes(p.scales, p.stored_scales), little_endian_bytes(p.g_idx),
                                          to_bytes(p.bias, p.stored_scales)};
     return impl::filled(declare_gptq(module, p.out_features, p.in_features, config, p.stored_scales, !p.bias.empty()),
                         contents);

@@ -12,26 +12,36 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
+#include <gptq/core/endian.hpp>
 #include <gptq/core/error.hpp>
+#include <gptq/core/one_of.hpp>
+#include <gptq/io/dtype.hpp>
 #include <gptq/io/json.hpp>
 #include <gptq/io/safetensors.hpp>
 #include <gptq/io/safetensors_writer.hpp>
+#include <gptq/io/tensor.hpp>
 
 namespace gptq::io {
 
-/// What a Hessian shows of itself to be stored, and is made from again; gptq::hessian<float> and <double> do.
+/// A Hessian's sums are floats or doubles, as its value_type says.
 template <class H>
-concept storable_hessian = requires(const H& h, std::size_t n) {
-    requires std::same_as<typename H::value_type, float> || std::same_as<typename H::value_type, double>;
+concept sums_of_floats = requires {
+    requires gptq::detail::is_one_of<typename H::value_type, float, double>;
+};
+
+/// What a Hessian shows of itself to be stored, and is made from again: gptq::hessian, of floats or of doubles.
+template <class H>
+concept storable_hessian = sums_of_floats<H> && requires(const H& h, std::size_t n) {
     { h.in_features() } -> std::convertible_to<std::size_t>;
     { h.tokens() } -> std::convertible_to<std::size_t>;
     { h.refused_tokens() } -> std::convertible_to<std::size_t>;
@@ -73,7 +83,7 @@ inline void expect_metadata(const safetensors& file, const char* key, const char
 }
 
 [[nodiscard]] inline std::size_t metadata_count(const safetensors& file, const char* key, std::size_t least,
-                                                std::size_t most) {
+                                                std::uint64_t most) {
     const std::string where = file.path().string(), what = gptq::detail::text("metadata '", key, "'");
     const json number = metadata_number(file, key);
     const std::size_t count = as_size(number, where, what);
@@ -90,8 +100,11 @@ struct hessian_metadata {
 [[nodiscard]] inline hessian_metadata read_hessian_metadata(const safetensors& file) {
     expect_metadata(file, "gptq_file", "hessian");
     expect_metadata(file, "version", "1");
-    constexpr std::size_t most_tokens = std::size_t{1} << 53U;  // exact where numbers are doubles; sums never overflow
-    const hessian_metadata m{metadata_count(file, "in_features", 1, std::numeric_limits<std::uint32_t>::max()),
+    constexpr std::uint64_t most_tokens = std::uint64_t{1}
+                                          << 53U;  // exact where numbers are doubles; sums never overflow
+    constexpr auto half_of_size = static_cast<unsigned>(std::numeric_limits<std::size_t>::digits) / 2;
+    constexpr std::size_t most_features = (std::size_t{1} << half_of_size) - 1;  // whose triangle_size is one
+    const hessian_metadata m{metadata_count(file, "in_features", 1, most_features),
                              metadata_count(file, "tokens", 0, most_tokens),
                              metadata_count(file, "refused_tokens", 0, most_tokens),
                              as_double(metadata_number(file, "weight"), file.path().string(), "metadata 'weight'")};
@@ -106,11 +119,8 @@ struct hessian_metadata {
 /// Elements first … first + row.size() - 1 of a tensor, as T.
 template <class Stored, class T>
 void read_elements(std::span<const std::byte> bytes, std::size_t first, std::span<T> row) noexcept {
-    for (std::size_t i = 0; i < row.size(); ++i) {
-        Stored value;
-        std::memcpy(&value, bytes.data() + (first + i) * sizeof(Stored), sizeof(Stored));
-        row[i] = static_cast<T>(value);
-    }
+    for (std::size_t i = 0; i < row.size(); ++i)
+        row[i] = static_cast<T>(gptq::impl::load_little_endian<Stored>(bytes.data() + (first + i) * sizeof(Stored)));
 }
 
 /// Whether a row of the lower triangle can be one of a sum of squares.
@@ -145,7 +155,7 @@ void save_hessian(const std::filesystem::path& path, const H& h) {
         if (!impl::sane_sum(row))
             gptq::detail::fail<numeric_error>(
                 "save_hessian: the sum is not finite, or negative on the diagonal, in row ", r);
-        writer.append(name, std::as_bytes(row));
+        writer.append(name, gptq::impl::little_endian_bytes(row));
     }
     writer.finish();
 }

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json.hpp>  // IWYU pragma: export
 
 #include <gptq/core/error.hpp>
 
@@ -199,9 +199,11 @@ template <class Json>
 
 template <class Json>
 [[nodiscard]] std::size_t as_size(const Json& value, std::string_view where, std::string_view what) {
-    if (!value.is_number_unsigned() || value.template get<std::uint64_t>() > SIZE_MAX)
-        fail_value(where, what, value, "a whole number, not negative");
-    return static_cast<std::size_t>(value.template get<std::uint64_t>());
+    if (!value.is_number_unsigned()) fail_value(where, what, value, "a whole number, not negative");
+    const auto size = value.template get<std::uint64_t>();
+    if (size > SIZE_MAX)
+        gptq::detail::fail<format_error>(where, ": ", what, " is ", size, ", which is more than memory can address");
+    return static_cast<std::size_t>(size);
 }
 
 template <class Json>

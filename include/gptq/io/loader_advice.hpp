@@ -13,8 +13,8 @@
 #include <vector>
 
 #include <gptq/core/error.hpp>
+#include <gptq/grid/grid.hpp>
 #include <gptq/grid/scale_type.hpp>
-#include <gptq/grid/uniform_grid.hpp>
 #include <gptq/io/dtype.hpp>
 #include <gptq/io/floats.hpp>
 #include <gptq/io/gptq_config.hpp>
@@ -24,30 +24,36 @@ namespace gptq::io {
 
 /// Group sizes that a loader takes: powers of two from `least` to `most`, or multiples of `multiple_of`.
 struct group_sizes {
-    bool whole_row = true;  ///< -1
-    std::size_t least = 1;
-    std::size_t most = SIZE_MAX;
+    bool whole_row = true;        ///< also -1
+    std::size_t least = 1;        ///< of the powers of two
+    std::size_t most = SIZE_MAX;  ///< of the powers of two
     std::size_t multiple_of = 0;  ///< 0: powers of two only
     bool all_inputs = false;      ///< also the number of inputs
     bool short_last = false;      ///< the inputs need not be a multiple
 };
 
-enum class act_order_support { any, none, static_groups_and_true_sequential };
+/// Which layers with act-order a loader takes.
+enum class act_order_support {
+    any,                                ///< all
+    none,                               ///< none
+    static_groups_and_true_sequential,  ///< those whose configuration says both
+};
 
+/// All bits of a set of widths.
 inline constexpr unsigned any_width = ~0U;
 
 /// What a loader, or one of its kernels, accepts.
 struct loader {
-    std::string_view name;
-    unsigned widths;                  ///< bit b stands for b bits
-    unsigned asymmetric = any_width;  ///< of these, the widths of asymmetric grids
-    group_sizes groups = {};
-    std::size_t in_multiple = 1;
-    std::size_t out_multiple = 1;
-    bool out_fills_words = false;  ///< a row of qzeros has no bits to spare
-    act_order_support act_order = act_order_support::any;
-    bool v2_zeros = true;
-    bool f16_only = false;
+    std::string_view name;                                 ///< "vLLM (Marlin)"
+    unsigned widths;                                       ///< bit b stands for b bits
+    unsigned asymmetric = any_width;                       ///< of these, the widths of asymmetric grids
+    group_sizes groups = {};                               ///< that it takes
+    std::size_t in_multiple = 1;                           ///< what divides in_features
+    std::size_t out_multiple = 1;                          ///< what divides out_features
+    bool out_fills_words = false;                          ///< a row of qzeros has no bits to spare
+    act_order_support act_order = act_order_support::any;  ///< that it takes
+    bool v2_zeros = true;                                  ///< it takes zero points of gptq_v2
+    bool f16_only = false;                                 ///< it computes in f16, whatever scales are
 };
 
 namespace impl {
@@ -117,16 +123,16 @@ inline constexpr loader compressed_tensors_loaders[] = {
 
 /// A layer as loaders see it.
 struct layer_facts {
-    std::size_t out_features = 0;
-    std::size_t in_features = 0;
-    gptq_config config;  ///< of its checkpoint; of one in another format, what GPTQ would say of it
-    scale_type scales = scale_type::f16;
+    std::size_t out_features = 0;         ///< rows of Ŵ
+    std::size_t in_features = 0;          ///< columns of Ŵ
+    gptq_config config;                   ///< of its checkpoint; of one in another format, what GPTQ would say of it
+    scale_type scales = scale_type::f16;  ///< as files store them
 };
 
 /// Why a loader does not take a layer: all that it minds, in one sentence each.
 struct refusal {
-    std::string_view loader;
-    std::vector<std::string> reasons;
+    std::string_view loader;           ///< its name
+    std::vector<std::string> reasons;  ///< "out_features is 96, expected a multiple of 64"
 };
 
 namespace impl {

@@ -10,13 +10,16 @@
 #include <string_view>
 #include <utility>
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <gptq/core/error.hpp>
 #include <gptq/io/file_descriptor.hpp>
 
 namespace gptq::io {
 
+/// A file mapped for reading.
 class mapped_file {
 public:
     /// @throws file_error  absent, unreadable, or not an ordinary file
@@ -39,10 +42,13 @@ public:
         if (size_ != 0) ::munmap(data_, size_);
     }
 
+    /// As it was opened.
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+    /// All of the file.
     [[nodiscard]] std::span<const std::byte> bytes() const noexcept {
         return {static_cast<const std::byte*>(data_), size_};
     }
+    /// The same as characters, in whatever encoding.
     [[nodiscard]] std::string_view text() const noexcept { return {static_cast<const char*>(data_), size_}; }
 
 private:

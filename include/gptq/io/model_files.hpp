@@ -2,7 +2,6 @@
 // Which files those are is decided here; what a model makes of its tensors is not.
 #pragma once
 
-#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <span>
@@ -11,10 +10,13 @@
 #include <utility>
 #include <vector>
 
+#include <gptq/core/error.hpp>
+#include <gptq/io/file_descriptor.hpp>
 #include <gptq/io/json.hpp>
 #include <gptq/io/mapped_file.hpp>
 #include <gptq/io/model_names.hpp>
 #include <gptq/io/safetensors.hpp>
+#include <gptq/io/safetensors_header.hpp>
 #include <gptq/io/tensor.hpp>
 
 namespace gptq::io {
@@ -85,6 +87,7 @@ inline std::filesystem::path only_safetensors(const std::filesystem::path& folde
 
 }  // namespace impl
 
+/// A model's tensors, whichever files they are in.
 class model_files {
 public:
     /// Opens model.safetensors, or the shards that model.safetensors.index.json lists, or, as old quantizers name
@@ -98,9 +101,11 @@ public:
         return {folder, impl::read_file(impl::only_safetensors(folder))};
     }
 
+    /// Of the folder.
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
     /// All of them, in the order of their names.
     [[nodiscard]] std::span<const tensor_ref> tensors() const noexcept { return table_.all(); }
+    /// Whether a tensor has this name.
     [[nodiscard]] bool contains(std::string_view name) const noexcept { return table_.find(name) != nullptr; }
     /// @throws format_error  no such tensor
     [[nodiscard]] const tensor_ref& at(std::string_view name) const { return table_.at(name, path_); }

@@ -6,6 +6,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -18,6 +20,8 @@
 
 #include <gptq/core/error.hpp>
 #include <gptq/io/atomic_folder.hpp>
+#include <gptq/io/dtype.hpp>
+#include <gptq/io/file_descriptor.hpp>
 #include <gptq/io/json.hpp>
 #include <gptq/io/model_names.hpp>
 #include <gptq/io/partial_file.hpp>
@@ -67,6 +71,7 @@ inline std::vector<std::span<const tensor_declaration>> cut(std::span<const tens
 
 }  // namespace impl
 
+/// A model's safetensors files that are being written.
 class model_writer {
 public:
     /// Decides which file each tensor goes to, in the order of declaration, and writes nothing but a hidden folder yet.
@@ -157,7 +162,7 @@ private:
     }
 
     [[nodiscard]] std::string index_text() const {
-        std::size_t total_size = 0;
+        std::uint64_t total_size = 0;
         impl::json weight_map;
         for (const shard& s : shards_)
             for (const auto& [name, type, shape] : s.tensors) {

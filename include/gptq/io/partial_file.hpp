@@ -5,15 +5,20 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <cstdio>
 #include <filesystem>
 #include <span>
 #include <string_view>
 #include <utility>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <gptq/io/file_descriptor.hpp>
 
 namespace gptq::io {
 
+/// A file that is being written.
 class partial_file {
 public:
     /// Starts an empty file beside `path`, in the place of one that a killed program has left there.
@@ -23,6 +28,7 @@ public:
         impl::lock(file_, partial_);
         resize(0);
     }
+    /// What is moved from is no file any more, and leaves nothing behind.
     partial_file(partial_file&& other) noexcept
         : path_(std::move(other.path_)), partial_(std::exchange(other.partial_, {})), file_(std::move(other.file_)) {}
     partial_file& operator=(partial_file&&) = delete;
@@ -31,6 +37,7 @@ public:
         if (!partial_.empty()) ::unlink(partial_.c_str());
     }
 
+    /// Where the file will be.
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
 
     /// New bytes are 0.
@@ -38,6 +45,8 @@ public:
         if (::ftruncate(file_.get(), static_cast<off_t>(size)) != 0) impl::fail_errno(partial_, "resize");
     }
 
+    /// Writes bytes from an offset on; in any order, also beyond the end.
+    /// @throws file_error  the disk is full, or fails
     void write_at(std::size_t offset, std::span<const std::byte> bytes) {
         constexpr std::size_t at_most = std::size_t{1} << 30U;  // systems refuse or shorten writes of 2 GiB
         while (!bytes.empty()) {

@@ -2,18 +2,22 @@
 // compressed-tensors. What a program needs that runs all of them; each format's own header says what it is.
 #pragma once
 
-#include <algorithm>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 
 #include <gptq/core/error.hpp>
+#include <gptq/io/awq_config.hpp>
 #include <gptq/io/awq_load.hpp>
+#include <gptq/io/compressed_tensors_config.hpp>
 #include <gptq/io/compressed_tensors_load.hpp>
+#include <gptq/io/gptq_config.hpp>
 #include <gptq/io/gptq_load.hpp>
 #include <gptq/io/json.hpp>
+#include <gptq/pack/packed_linear.hpp>
 
 namespace gptq::io {
 
@@ -48,6 +52,17 @@ inline quantization parse_quantization(const ordered_json& value, std::string_vi
     const auto source = impl::find_config_source(folder);
     if (!source) return std::nullopt;
     return impl::parse_quantization(source->value, source->where);
+}
+
+/// How a folder is quantized that must be.
+/// @throws format_error  as find_quantization; the model is not quantized
+[[nodiscard]] inline quantization read_quantization(const std::filesystem::path& folder) {
+    auto how = find_quantization(folder);
+    if (!how)
+        gptq::detail::fail<format_error>(folder.string(),
+                                         ": is not a quantized model: has no quantize_config.json or "
+                                         "quant_config.json, and no quantization_config in a config.json");
+    return *std::move(how);
 }
 
 /// Whether the tensors of a module are packed ones.

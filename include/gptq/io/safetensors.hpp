@@ -18,6 +18,7 @@
 
 namespace gptq::io {
 
+/// One safetensors file: its metadata, and its tensors where they lie.
 class safetensors {
 public:
     /// Maps a file and checks its header: after this every tensor's bytes are there, and as many as its shape says.
@@ -37,12 +38,15 @@ public:
         return {bytes, path, nullptr};
     }
 
+    /// As it was opened, or what errors call it.
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
     /// All of them, in the order of their names.
     [[nodiscard]] std::span<const tensor_ref> tensors() const noexcept { return table_.all(); }
+    /// Whether a tensor has this name.
     [[nodiscard]] bool contains(std::string_view name) const noexcept { return table_.find(name) != nullptr; }
     /// @throws format_error  no such tensor
     [[nodiscard]] const tensor_ref& at(std::string_view name) const { return table_.at(name, path_); }
+    /// The texts under __metadata__.
     [[nodiscard]] const std::map<std::string, std::string>& metadata() const noexcept { return metadata_; }
 
 private:
@@ -53,6 +57,7 @@ private:
         metadata_ = std::move(header.metadata);
         const auto data = bytes.subspan(header.data_begin);
         std::vector<tensor_ref> tensors;
+        tensors.reserve(header.tensors.size());
         for (auto& entry : header.tensors)
             tensors.push_back({std::move(entry.name), entry.type, std::move(entry.shape),
                                data.subspan(entry.begin, entry.end - entry.begin), file});

@@ -5,15 +5,17 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <utility>
 #include <vector>
 
+#include <gptq/core/endian.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/io/dtype.hpp>
 #include <gptq/io/json.hpp>
@@ -44,18 +46,18 @@ struct safetensors_header {
 /// The JSON text of a file, after the checks of its length.
 inline std::string_view header_text(std::span<const std::byte> file, std::string_view path) {
     using gptq::detail::fail;
-    std::uint64_t length = 0;
-    if (file.size() < sizeof(length))
+    if (file.size() < length_bytes)
         fail<format_error>(path, ": is ", file.size(),
                            " bytes, expected at least 8, the length of a safetensors header");
-    std::memcpy(&length, file.data(), sizeof(length));
+    const auto length = gptq::impl::load_little_endian<std::uint64_t>(file.data());
     if (length > max_header_bytes)
         fail<format_error>(path, ": header length at byte 0 is ", length, ", expected at most ", max_header_bytes,
                            "; not a safetensors file?");
-    if (length > file.size() - sizeof(length))
-        fail<format_error>(path, ": header length at byte 0 is ", length, ", but only ", file.size() - sizeof(length),
+    if (length > file.size() - length_bytes)
+        fail<format_error>(path, ": header length at byte 0 is ", length, ", but only ", file.size() - length_bytes,
                            " bytes follow; the file is truncated");
-    const std::string_view text(reinterpret_cast<const char*>(file.data()) + sizeof(length), length);
+    const std::string_view text(reinterpret_cast<const char*>(file.data()) + length_bytes,
+                                static_cast<std::size_t>(length));
     if (!text.starts_with('{'))
         fail<format_error>(path, ": byte 8 is not '{', where the header begins; not a safetensors file?");
     return text;
@@ -127,7 +129,7 @@ inline void expect_no_gaps(std::span<const header_entry> in_order, std::size_t d
 /// @throws format_error  the first thing that is not as the format wants it
 [[nodiscard]] inline safetensors_header parse_header(std::span<const std::byte> file, std::string_view path) {
     const std::string_view text = header_text(file, path);
-    safetensors_header header{{}, {}, sizeof(std::uint64_t) + text.size()};
+    safetensors_header header{{}, {}, length_bytes + text.size()};
     const std::size_t data_size = file.size() - header.data_begin;
     for_each_member(text, gptq::detail::text(path, ": header"), [&](const std::string& key, const json& value) {
         if (key == metadata_key)
@@ -172,8 +174,8 @@ inline void expect_no_gaps(std::span<const header_entry> in_order, std::size_t d
     if (length > max_header_bytes)
         gptq::detail::fail<option_error>(path, ": the header takes ", length, " bytes, of which the format allows ",
                                          max_header_bytes);
-    std::string bytes(sizeof(length), '\0');
-    std::memcpy(bytes.data(), &length, sizeof(length));
+    std::string bytes(length_bytes, '\0');
+    gptq::impl::store_little_endian(bytes.data(), length);
     return bytes + text;
 }
 

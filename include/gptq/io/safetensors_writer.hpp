@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include <gptq/core/error.hpp>
+#include <gptq/io/dtype.hpp>
 #include <gptq/io/placed_file.hpp>
 #include <gptq/io/safetensors_header.hpp>
 
@@ -23,9 +25,9 @@ namespace gptq::io {
 
 /// What a file will hold, before its bytes are known.
 struct tensor_declaration {
-    std::string name;
-    dtype type = dtype::F32;
-    std::vector<std::size_t> shape;
+    std::string name;                ///< UTF-8
+    dtype type = dtype::F32;         ///< of the elements
+    std::vector<std::size_t> shape;  ///< row-major; empty for a scalar
 };
 
 namespace impl {
@@ -65,6 +67,7 @@ inline std::vector<header_entry> lay_out(std::span<const tensor_declaration> ten
 
 }  // namespace impl
 
+/// A safetensors file that is being written.
 class safetensors_writer {
 public:
     /// Starts the file and writes its header, to whose metadata "format": "pt" is added where they do not say it.

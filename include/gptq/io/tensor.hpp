@@ -20,13 +20,14 @@ namespace gptq::io {
 
 /// A tensor in a file: row-major, at any alignment. Keeps the file mapped for as long as it lives.
 struct tensor_ref {
-    std::string name;
-    dtype type = dtype::F32;
-    std::vector<std::size_t> shape;    ///< empty for a scalar
-    std::span<const std::byte> bytes;  ///< as many as type and shape say
-    std::shared_ptr<const mapped_file> file;
+    std::string name;                         ///< "model.layers.0.mlp.down_proj.qweight"
+    dtype type = dtype::F32;                  ///< of the elements
+    std::vector<std::size_t> shape;           ///< empty for a scalar
+    std::span<const std::byte> bytes;         ///< as many as type and shape say
+    std::shared_ptr<const mapped_file> file;  ///< where the bytes lie; nullptr in memory of the caller's
 };
 
+/// The product of its shape.
 [[nodiscard]] inline std::size_t element_count(const tensor_ref& tensor) noexcept {
     return tensor.bytes.size() * 8 / bits(tensor.type);
 }
@@ -40,10 +41,12 @@ struct tensor_ref {
 class tensor_table {
 public:
     tensor_table() = default;
+    /// @pre  all names are different
     explicit tensor_table(std::vector<tensor_ref> tensors) : tensors_(std::move(tensors)) {
         std::ranges::sort(tensors_, {}, &tensor_ref::name);
     }
 
+    /// In the order of their names.
     [[nodiscard]] std::span<const tensor_ref> all() const noexcept { return tensors_; }
 
     /// nullptr when there is none of that name.

@@ -6,13 +6,15 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include <gptq/core/error.hpp>
 #include <gptq/core/shared_array.hpp>
+#include <gptq/io/dtype.hpp>
 #include <gptq/io/gptq_load.hpp>
 #include <gptq/io/safetensors_writer.hpp>
 #include <gptq/io/tensor.hpp>
@@ -22,8 +24,8 @@ namespace gptq::io {
 
 /// A layer and what it is called in a file.
 struct named_layer {
-    std::string name;
-    linear layer;  ///< copies share memory
+    std::string name;  ///< UTF-8
+    linear layer;      ///< copies share memory
 };
 
 /// Writes the layers' images. The file appears under its name when it is complete.
@@ -31,13 +33,15 @@ struct named_layer {
 /// @throws file_error    the folder is absent or not writable; another process is writing the same file
 inline void save_tiles(const std::filesystem::path& path, const std::vector<named_layer>& layers) {
     std::vector<tensor_declaration> tensors;
+    tensors.reserve(layers.size());
     for (const auto& [name, layer] : layers) tensors.push_back({name, dtype::U8, {layer.image().size()}});
     safetensors_writer writer(path, tensors, {{"gptq_file", "tiles"}});
     for (const auto& [name, layer] : layers) writer.write(name, layer.image());
     writer.finish();
 }
 
-/// One layer of such a file, multiplied from the file's own pages if it lies at a multiple of 64, as save_tiles has it.
+/// One layer of such a file, multiplied from the file's own pages if it lies at a multiple of 64, as save_tiles has it,
+/// and the machine is little-endian, as most are.
 /// @throws format_error   no such tensor, or not the image of a layer: which field, what was expected
 /// @throws numeric_error  a scale that is not finite
 template <tensor_files F>

@@ -12,11 +12,11 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <limits>
-#include <ranges>
+#include <memory>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -24,6 +24,7 @@
 #include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/core/half.hpp>
+#include <gptq/core/one_of.hpp>
 #include <gptq/core/parallel.hpp>
 #include <gptq/core/view.hpp>
 #include <gptq/kernels/layout.hpp>
@@ -35,7 +36,7 @@ namespace gptq {
 /// largest. One digit is what other int8 kernels do; two cost about the same memory traffic; three are at f32's level.
 template <int Planes>
 requires(Planes >= 1 && Planes <= 3) struct digits {
-    static constexpr int planes = Planes;
+    static constexpr int planes = Planes;  ///< digits of an activation, each 8 bits
     /// d0 + 256·d1 fits one 32-bit accumulator over a block; d2 has one of its own.
     static constexpr int accumulators = Planes == 3 ? 2 : 1;
     /// What the largest magnitude of a block becomes. With every digit at most 127 it is 127·(1 + 256 + 65536); with
@@ -45,28 +46,51 @@ requires(Planes >= 1 && Planes <= 3) struct digits {
 
 /// What an activation or an output may be stored as. Kernels convert; they compute in floats.
 template <class T>
-concept activation_float = std::same_as<T, float> || std::same_as<T, f16> || std::same_as<T, bf16>;
+concept activation_float = detail::is_one_of<T, float, f16, bf16>;
 
-/// One token's activations or outputs: std::vector, std::span, std::array, …
+namespace detail {
+
 template <class R>
-concept activation_range = std::ranges::contiguous_range<R> && std::ranges::sized_range<R> &&
-    activation_float<std::remove_cv_t<std::ranges::range_value_t<R>>>;
-
-/// Where outputs can be written.
-template <class M>
-concept output_matrix = matrix_like<M> && activation_float<element_t<M>> &&
-    !std::is_const_v<std::remove_pointer_t<decltype(view_of(std::declval<M&>()).data)>>;
-template <class R>
-concept output_range =
-    activation_range<R> && !std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<R>>>;
-
-template <class D>
-concept digit_format = requires {
-    []<int Planes>(digits<Planes>) {}(D{});
+inline constexpr bool is_contiguous = requires(R& values) {  // without <ranges>, which takes long to compile
+    requires std::contiguous_iterator<decltype(std::begin(values))>;
+    std::size(values);
 };
+template <class R>
+using iterator_of = decltype(std::begin(std::declval<R&>()));
+template <class Reference>
+inline constexpr bool is_writable = !std::is_const_v<std::remove_reference_t<Reference>>;
+
+}  // namespace detail
+
+/// One token's activations or outputs: std::vector, std::span, std::array, … A pointer does not say how many there are:
+/// std::span(pointer, count).
+template <class R>
+concept activation_range = detail::is_contiguous<R> && activation_float<std::iter_value_t<detail::iterator_of<R>>>;
+
+/// Activations or outputs of many tokens, a row each.
+template <class M>
+concept activation_matrix = matrix_like<M> && activation_float<element_t<const M>>;
+
+/// Where outputs can be written: the same, not const.
+template <class M>
+concept output_matrix = activation_matrix<M> && detail::is_writable<decltype(*view_of(std::declval<M&>()).data)>;
+/// For one token.
+template <class R>
+concept output_range = activation_range<R> && detail::is_writable<std::iter_reference_t<detail::iterator_of<R>>>;
+
+/// digits<1>, digits<2> or digits<3>.
+template <class D>
+concept digit_format = detail::is_one_of<D, digits<1>, digits<2>, digits<3>>;
 
 inline namespace GPTQ_ISA {
 namespace impl {
+
+/// A token's values as a matrix of one row. Its begin is where they are; data() of a view of xtensor's is where the
+/// values begin that it is a view of.
+template <class R>
+[[nodiscard]] auto one_row(R& values) noexcept {
+    return view_of(std::to_address(std::begin(values)), 1, std::size(values));
+}
 
 /// The digits of one step, plane by plane.
 template <digit_format Digits>
@@ -130,7 +154,7 @@ void split(const float* x, float inverse, step_digits<Digits>& out, block_terms<
         for (std::size_t i = 0; i < step_positions; ++i)
             out.plane[p][i] = static_cast<std::int8_t>(((q[i] + offset) >> (8 * p)) - 128);
     std::int32_t sum = 0;
-    for (std::size_t i = 0; i < step_positions; ++i) sum += q[i];
+    for (const std::int32_t whole : q) sum += whole;
     if constexpr (Digits::accumulators == 2) {
         std::int32_t high = 0;
         for (std::size_t i = 0; i < step_positions; ++i) high += out.plane[2][i];
@@ -146,7 +170,7 @@ template <digit_format Digits, unsigned CodesPerByte>
     constexpr auto limit = static_cast<float>(Digits::limit);
     std::int32_t bits = 0;
     for (std::size_t s = 0; s < steps; ++s) bits = std::max(bits, largest_magnitude(x + s * step_positions));
-    const float largest = std::bit_cast<float>(bits);
+    const auto largest = std::bit_cast<float>(bits);
     const bool finite = largest <= std::numeric_limits<float>::max();
 
     block_terms<Digits> terms;
@@ -228,15 +252,12 @@ public:
     /// @param x  [in_features] of float, f16 or bf16; not kept
     /// @throws shape_error  x has another size; nothing is changed
     template <activation_range X>
-    void assign(const X& x) {
-        assign(view_of(std::ranges::data(x), 1, std::ranges::size(x)));
-    }
+    requires(!matrix_like<X>) void assign(const X& x) { assign(impl::one_row(x)); }
 
     /// Quantizes tokens x [tokens, in_features] of float, f16 or bf16, any strides. Memory is allocated only for more
     /// tokens than ever before.
     /// @throws shape_error  x has another number of columns; nothing is changed
-    template <matrix_like Inputs, executor E = serial>
-    requires activation_float<element_t<const Inputs>>
+    template <activation_matrix Inputs, executor E = serial>
     void assign(const Inputs& x, E&& workers = {}) {
         const auto view = const_view_of(x);
         detail::expect_equal("activations", "columns of x", layout_.in_features, view.cols);
@@ -246,7 +267,9 @@ public:
             tokens_, [&](std::size_t t) noexcept { buffer_.quantize(t, layout_, view.row_data(t), view.col_stride); });
     }
 
+    /// Of the layers that these can be multiplied with.
     [[nodiscard]] const column_layout& layout() const noexcept { return layout_; }
+    /// As many as were assigned last.
     [[nodiscard]] std::size_t tokens() const noexcept { return tokens_; }
     /// What the kernels read.
     [[nodiscard]] const impl::token_buffer<Digits>& buffer() const noexcept { return buffer_; }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <gptq/core/config.hpp>
+#include <gptq/core/shared_array.hpp>
 #include <gptq/grid/scale_type.hpp>
 #include <gptq/kernels/layout.hpp>
 #include <gptq/kernels/linear.hpp>
@@ -35,10 +36,15 @@ public:
     /// @throws shape_error, option_error, numeric_error  `p` is inconsistent (see check)
     explicit direct_linear(packed_linear p);
 
+    /// Rows of Ŵ.
     [[nodiscard]] std::size_t out_features() const noexcept { return packed_.out_features; }
+    /// Columns of Ŵ.
     [[nodiscard]] std::size_t in_features() const noexcept { return packed_.in_features; }
+    /// Of a code: 2, 3, 4 or 8.
     [[nodiscard]] unsigned bits() const noexcept { return packed_.bits; }
+    /// Where input columns go; equal to that of a `linear` of the same layer.
     [[nodiscard]] const column_layout& layout() const noexcept { return columns_.layout; }
+    /// Of 16 outputs; the last may lack some.
     [[nodiscard]] std::size_t tiles() const noexcept { return tiles_for(out_features()); }
     /// [out_features], or empty.
     [[nodiscard]] std::span<const float> bias() const noexcept { return packed_.bias; }

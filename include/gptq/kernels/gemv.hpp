@@ -15,14 +15,14 @@
 #pragma once
 
 #include <algorithm>
-#include <concepts>
 #include <cstddef>
-#include <ranges>
+#include <iterator>
 #include <utility>
 
 #include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/core/half.hpp>
+#include <gptq/core/one_of.hpp>
 #include <gptq/core/parallel.hpp>
 #include <gptq/core/view.hpp>
 #include <gptq/kernels/activations.hpp>
@@ -36,7 +36,7 @@ inline namespace GPTQ_ISA {
 
 /// A layer that gemv and gemm take.
 template <class L>
-concept multipliable = std::same_as<L, linear> || std::same_as<L, direct_linear>;
+concept multipliable = detail::is_one_of<L, linear, direct_linear>;
 
 namespace impl {
 
@@ -70,9 +70,8 @@ struct scratch_tokens {
 /// @param workers  any executor; one contiguous range of outputs per thread, fewer where there is little to do
 /// @throws shape_error  before anything is written
 /// @throws what the executor throws; y is then unspecified
-template <digit_format Digits = digits<2>, instruction_set Isa = isa::native, multipliable Layer, matrix_like Inputs,
-          output_matrix Outputs, executor E = serial>
-requires activation_float<element_t<const Inputs>>
+template <digit_format Digits = digits<2>, instruction_set Isa = isa::native, multipliable Layer,
+          activation_matrix Inputs, output_matrix Outputs, executor E = serial>
 void gemm(const Layer& layer, const Inputs& x, Outputs&& y, E&& workers = {}) {
     const auto in = const_view_of(x);
     const auto out = view_of(y);
@@ -119,10 +118,9 @@ void gemm(const Layer& layer, const activations<Digits>& x, Outputs&& y, E&& wor
 template <digit_format Digits = digits<2>, instruction_set Isa = isa::native, multipliable Layer, activation_range X,
           output_range Y, executor E = serial>
 void gemv(const Layer& layer, const X& x, Y&& y, E&& workers = {}) {
-    detail::expect_equal("gemv", "size of x", layer.in_features(), std::ranges::size(x));
-    detail::expect_equal("gemv", "size of y", layer.out_features(), std::ranges::size(y));
-    gemm<Digits, Isa>(layer, view_of(std::ranges::data(x), 1, layer.in_features()),
-                      view_of(std::ranges::data(y), 1, layer.out_features()), workers);
+    detail::expect_equal("gemv", "size of x", layer.in_features(), std::size(x));
+    detail::expect_equal("gemv", "size of y", layer.out_features(), std::size(y));
+    gemm<Digits, Isa>(layer, impl::one_row(x), impl::one_row(y), workers);
 }
 
 /// The same for activations of one token that are quantized already.
@@ -130,8 +128,8 @@ void gemv(const Layer& layer, const X& x, Y&& y, E&& workers = {}) {
 template <instruction_set Isa = isa::native, multipliable Layer, digit_format Digits, output_range Y,
           executor E = serial>
 void gemv(const Layer& layer, const activations<Digits>& x, Y&& y, E&& workers = {}) {
-    detail::expect_equal("gemv", "size of y", layer.out_features(), std::ranges::size(y));
-    gemm<Isa>(layer, x, view_of(std::ranges::data(y), 1, layer.out_features()), workers);
+    detail::expect_equal("gemv", "size of y", layer.out_features(), std::size(y));
+    gemm<Isa>(layer, x, impl::one_row(y), workers);
 }
 
 }  // namespace GPTQ_ISA

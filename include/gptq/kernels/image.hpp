@@ -1,5 +1,6 @@
 // A re-tiled layer as one run of bytes, the same for every instruction set: what `linear` multiplies from, and what can
-// be stored and mapped back. Little-endian; every section begins at a multiple of 64 bytes and is padded with zeros:
+// be stored and mapped back. Every section begins at a multiple of 64 bytes and is padded with zeros. What is stored is
+// little-endian; kernels multiply numbers of the machine's own, which a big-endian one turns over in between:
 //
 //     header          64 bytes, image_header
 //     words           [tiles][steps][bits] lines of 64 bytes: layout.hpp, step.hpp
@@ -23,6 +24,7 @@
 #include <vector>
 
 #include <gptq/core/config.hpp>
+#include <gptq/core/endian.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/core/half.hpp>
 #include <gptq/grid/scale_type.hpp>
@@ -32,20 +34,22 @@ namespace gptq {
 
 /// The first 64 bytes of a layer's image.
 struct alignas(64) image_header {
+    /// What every image begins with.
     static constexpr std::array<char, 8> expected_magic = {'G', 'P', 'T', 'Q', 'T', 'I', 'L', 'E'};
+    /// The version that this library writes, and the only one that it reads.
     static constexpr std::uint32_t current_version = 1;
 
-    std::array<char, 8> magic = expected_magic;
-    std::uint32_t version = current_version;
-    std::uint32_t bits = 0;         ///< 2, 3, 4 or 8
-    std::uint32_t block = 0;        ///< positions per block: 32, 64 or 128
-    std::uint32_t scales = 0;       ///< 0 f16, 1 bf16, 2 f32
-    std::uint32_t has_columns = 0;  ///< 0 or 1
-    std::uint32_t has_bias = 0;     ///< 0 or 1
-    std::uint64_t out_features = 0;
-    std::uint64_t in_features = 0;
-    std::uint64_t groups = 0;
-    std::uint64_t positions = 0;
+    std::array<char, 8> magic = expected_magic;  ///< expected_magic
+    std::uint32_t version = current_version;     ///< current_version
+    std::uint32_t bits = 0;                      ///< 2, 3, 4 or 8
+    std::uint32_t block = 0;                     ///< positions per block: 32, 64 or 128
+    std::uint32_t scales = 0;                    ///< 0 f16, 1 bf16, 2 f32
+    std::uint32_t has_columns = 0;               ///< 0 or 1
+    std::uint32_t has_bias = 0;                  ///< 0 or 1
+    std::uint64_t out_features = 0;              ///< 1 … 2^32 - 2, as in_features
+    std::uint64_t in_features = 0;               ///< without padding
+    std::uint64_t groups = 0;                    ///< 1 … 2^32 - 1
+    std::uint64_t positions = 0;                 ///< in_features and the padding: whole blocks
 };
 static_assert(sizeof(image_header) == 64);
 
@@ -89,6 +93,28 @@ struct image_places {
     return p;
 }
 
+/// A header as it is stored, of one in memory; and the other way round.
+[[nodiscard]] constexpr image_header stored_header(image_header h) noexcept {
+    for (std::uint32_t* number : {&h.version, &h.bits, &h.block, &h.scales, &h.has_columns, &h.has_bias})
+        *number = little_endian(*number);
+    for (std::uint64_t* number : {&h.out_features, &h.in_features, &h.groups, &h.positions})
+        *number = little_endian(*number);
+    return h;
+}
+
+/// A whole image as it is stored, of one in memory, where it lies; and the other way round.
+inline void turn_image_if_big_endian(std::byte* image, image_header h) noexcept {
+    const image_places at = places_of(h);
+    const auto turn = [image](auto kind, std::size_t begin, std::size_t end) {
+        turn_if_big_endian<decltype(kind)>({image + begin, image + end});
+    };
+    auto& header = *reinterpret_cast<image_header*>(image);
+    header = stored_header(header);
+    turn(std::uint32_t{}, at.words, at.scales);
+    visit_scale_type(static_cast<scale_type>(h.scales), [&](auto scale) { turn(scale, at.scales, at.zeros); });
+    turn(std::uint32_t{}, at.group_of_block, at.end);  // groups, columns and bias: 32 bits all
+}
+
 /// Refuses numbers that no layer has.
 /// @throws format_error
 inline void check_header(const image_header& h) {
@@ -118,15 +144,15 @@ inline void check_header(const image_header& h) {
 /// Refuses a map from positions to columns that leaves the layer, or takes a column twice or never.
 /// @throws format_error
 inline void check_columns(std::span<const std::uint32_t> columns, std::size_t in_features) {
-    std::vector<bool> seen(in_features);
+    std::vector<char> seen(in_features);
     std::size_t count = 0;
     for (std::size_t i = 0; i < columns.size(); ++i) {
         if (columns[i] == column_layout::padding) continue;
-        if (columns[i] >= in_features || seen[columns[i]])
+        if (columns[i] >= in_features || seen[columns[i]] != 0)
             detail::fail<format_error>(
                 "linear: the image's position ", i, " is column ", columns[i],
                 columns[i] < in_features ? ", which another position is already" : ", which the layer does not have");
-        seen[columns[i]] = true;
+        seen[columns[i]] = 1;
         ++count;
     }
     if (count != in_features)
@@ -152,6 +178,7 @@ void check_scales_of_image(const std::byte* scales, std::size_t count) {
     if (image.size() < sizeof h)
         detail::fail<format_error>("linear: the image has ", image.size(), " bytes, expected a header of 64");
     std::memcpy(&h, image.data(), sizeof h);
+    h = stored_header(h);
     check_header(h);
     const std::size_t expected = places_of(h).end;
     if (expected != image.size() || expected % sizeof(line) != 0)  // a size beyond size_t is no multiple

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string_view>
 #include <tuple>
+#include <utility>
 
 #include <gptq/core/config.hpp>
 #include <gptq/core/half.hpp>
@@ -19,7 +20,6 @@
 #include <gptq/kernels/arch/neon_dotprod.hpp>
 #include <gptq/kernels/arch/neon_i8mm.hpp>
 #include <gptq/kernels/arch/portable.hpp>
-#include <gptq/kernels/layout.hpp>
 
 namespace gptq {
 inline namespace GPTQ_ISA {
@@ -51,11 +51,15 @@ using compiled = std::tuple<portable
 #endif
     >;
 // clang-format on
+/// The fastest of them.
 using native = std::tuple_element_t<std::tuple_size_v<compiled> - 1, compiled>;
 
 }  // namespace isa
 
 /// Each value is sixteen lanes, one per output of a tile.
+///   words                   32-bit words of codes
+///   partial                 sums of products, in whatever an instruction set sums fastest
+///   ints, floats            32 bits each
 ///   largest_code            an 8-bit code comes in two 4-bit slices where this is 15
 ///   partials_in_registers   decides how many tokens share one pass over the weights
 ///   dots_in_flight          how many independent partial sums hide the latency of dot
@@ -65,7 +69,13 @@ using native = std::tuple_element_t<std::tuple_size_v<compiled> - 1, compiled>;
 ///   either(a, b)            a | b
 ///   dot(sum, codes, d)      sum + Σ code·digit over the four bytes of each word and d[0] … d[3]
 ///   widen<f>(sum, partial)  sum + f·partial
+///   load_zeros(bytes)       sixteen bytes as ints
+///   load_scales(scales)     sixteen of f16, bf16 or float as floats, exactly
 ///   subtract_product(a,b,n) a - b·n
+///   to_floats(a)            floats of ints, to nearest even
+///   scaled(a, x)            a·x
+///   multiply_add(a, b, sum) a·b + sum, rounded once; b is floats, or one float
+///   store(a, to)            sixteen floats, at any address
 ///   prefetch(words, n)      a hint that what lies n words further on is wanted soon
 template <class I>
 concept instruction_set = requires(const std::uint32_t* from, const std::int8_t* digits, const f16* halves,

@@ -7,7 +7,6 @@
 // order of positions within a step, which is the checkpoint's: kernels multiply its words as they are (step.hpp).
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -19,9 +18,9 @@
 
 namespace gptq {
 
-inline constexpr std::size_t tile_outputs = 16;
-inline constexpr std::size_t step_positions = 32;
-inline constexpr std::size_t largest_block = 128;
+inline constexpr std::size_t tile_outputs = 16;    ///< of a tile, one for each 32-bit lane of a 64-byte line
+inline constexpr std::size_t step_positions = 32;  ///< of a step: b-bit codes of a tile are then b lines
+inline constexpr std::size_t largest_block = 128;  ///< positions that share a scale of the activations, at most
 
 /// The whole number of codes that lie in each byte of a word; 3 bits are taken apart into bytes of one code.
 [[nodiscard]] constexpr unsigned codes_per_byte(unsigned bits) noexcept { return bits == 3 ? 1 : 8 / bits; }
@@ -33,15 +32,16 @@ inline constexpr std::size_t largest_block = 128;
 
 /// One 64-byte line of a tile: a word for each of its outputs.
 struct alignas(64) line {
-    std::uint32_t word[tile_outputs] = {};
+    std::uint32_t word[tile_outputs] = {};  ///< by output
 };
 
 /// Where the input columns go. Layers with equal layouts can share their activations: those of the same in_features,
 /// g_idx and bits (3 and 8 bits count as the same).
 struct column_layout {
+    /// The column of a position that has none.
     static constexpr std::uint32_t padding = std::numeric_limits<std::uint32_t>::max();
 
-    std::size_t in_features = 0;
+    std::size_t in_features = 0;         ///< input columns
     std::size_t positions = 0;           ///< in_features and the padding: whole blocks
     std::size_t block = largest_block;   ///< positions per block: 32, 64 or 128
     unsigned codes_per_byte = 1;         ///< of the weights: decides the order of digits within a step
@@ -51,8 +51,11 @@ struct column_layout {
     [[nodiscard]] std::size_t column_at(std::size_t position) const noexcept {
         return columns.empty() ? position : columns[position];
     }
+    /// Of a row, as the next.
     [[nodiscard]] std::size_t steps() const noexcept { return positions / step_positions; }
+    /// What shares a scale of the activations.
     [[nodiscard]] std::size_t blocks() const noexcept { return positions / block; }
+    /// 1, 2 or 4.
     [[nodiscard]] std::size_t steps_per_block() const noexcept { return block / step_positions; }
 
     friend bool operator==(const column_layout&, const column_layout&) = default;

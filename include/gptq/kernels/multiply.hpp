@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <bit>
 #include <cstddef>
+#include <optional>
+#include <span>
 
 #include <gptq/core/config.hpp>
 #include <gptq/core/half.hpp>
@@ -12,6 +14,7 @@
 #include <gptq/kernels/activations.hpp>
 #include <gptq/kernels/direct_linear.hpp>
 #include <gptq/kernels/isa.hpp>
+#include <gptq/kernels/layout.hpp>
 #include <gptq/kernels/linear.hpp>
 #include <gptq/kernels/step.hpp>
 #include <gptq/kernels/tile.hpp>

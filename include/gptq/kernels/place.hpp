@@ -11,9 +11,11 @@
 
 #include <gptq/core/config.hpp>
 #include <gptq/core/past_cache.hpp>
+#include <gptq/core/shared_array.hpp>
 #include <gptq/kernels/isa.hpp>
 #include <gptq/kernels/layout.hpp>
 #include <gptq/kernels/step.hpp>
+#include <gptq/pack/bits.hpp>
 #include <gptq/pack/packed_linear.hpp>
 
 namespace gptq {

@@ -9,36 +9,41 @@
 // eight words of the other, turned over as a matrix of 8 x 8 nibbles.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <span>
 #include <utility>
 #include <vector>
 
+#include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
+#include <gptq/core/past_cache.hpp>
 #include <gptq/core/shared_array.hpp>
-#include <gptq/core/transpose.hpp>
 #include <gptq/core/view.hpp>
+#include <gptq/grid/quantized.hpp>
+#include <gptq/grid/scale_type.hpp>
+#include <gptq/grid/uniform_grid.hpp>
+#include <gptq/pack/bits.hpp>
+#include <gptq/pack/columns.hpp>
 #include <gptq/pack/groups.hpp>
 #include <gptq/pack/packed_linear.hpp>
 #include <gptq/pack/parameters.hpp>
+#include <gptq/pack/stream.hpp>
 
 namespace gptq {
 
+/// A layer as an AWQ checkpoint of version GEMM stores it, field by field.
 struct awq_linear {
-    static constexpr unsigned bits = 4;
+    static constexpr unsigned bits = 4;  ///< the only width of the format
 
-    std::size_t out_features = 0;  ///< a multiple of 8
-    std::size_t in_features = 0;   ///< a multiple of groups
-    std::size_t groups = 0;
+    std::size_t out_features = 0;                ///< a multiple of 8
+    std::size_t in_features = 0;                 ///< a multiple of groups
+    std::size_t groups = 0;                      ///< of neighbouring inputs
     scale_type stored_scales = scale_type::f16;  ///< the type `scales` has in a file
-    shared_array<std::uint32_t> qweight;
-    std::vector<std::uint32_t> qzeros;
-    std::vector<float> scales;
-    std::vector<float> bias;  ///< [out], or empty
+    shared_array<std::uint32_t> qweight;         ///< [in, out / 8], nibbles in the order of awq_nibbles
+    std::vector<std::uint32_t> qzeros;           ///< [groups, out / 8], likewise
+    std::vector<float> scales;                   ///< [groups, out]
+    std::vector<float> bias;                     ///< [out], or empty
 };
 
 /// Which of its eight outputs each nibble of a word holds.

@@ -10,9 +10,9 @@
 namespace gptq {
 inline namespace GPTQ_ISA {
 
-/// Words that hold `count` fields.
+/// Words that hold `count` fields. No product overflows, whatever the count.
 [[nodiscard]] constexpr std::size_t words_for(std::size_t count, unsigned bits) noexcept {
-    return (count * bits + 31) / 32;
+    return count / 32 * bits + (count % 32 * bits + 31) / 32;
 }
 
 /// Field `index` of the stream words[0], words[stride], words[2·stride], …

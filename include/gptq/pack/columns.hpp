@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include <gptq/core/config.hpp>
+#include <gptq/core/endian.hpp>
 #include <gptq/core/past_cache.hpp>
 #include <gptq/core/transpose.hpp>
 #include <gptq/core/view.hpp>
@@ -151,11 +152,11 @@ void open_gaps(matrix_view<const std::uint32_t> dense, std::uint32_t* words) noe
     }
 }
 
-/// Whether rows of bytes are rows of whole words, where words may lie.
+/// Whether rows of bytes are rows of whole words of their streams, where words may lie.
 template <class Byte>
 [[nodiscard]] bool are_words(matrix_view<Byte> bytes) noexcept {
     constexpr auto size = sizeof(std::uint32_t);
-    return reinterpret_cast<std::uintptr_t>(bytes.data) % size == 0 &&
+    return is_little_endian && reinterpret_cast<std::uintptr_t>(bytes.data) % size == 0 &&
            static_cast<std::size_t>(bytes.row_stride) % size == 0 && bytes.cols % size == 0;
 }
 

@@ -10,17 +10,18 @@
 // Every tensor is the transpose of GPTQ's (v2).
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/core/shared_array.hpp>
 #include <gptq/core/view.hpp>
 #include <gptq/grid/quantized.hpp>
+#include <gptq/grid/scale_type.hpp>
 #include <gptq/grid/uniform_grid.hpp>
 #include <gptq/pack/bits.hpp>
 #include <gptq/pack/columns.hpp>
@@ -31,14 +32,15 @@
 
 namespace gptq {
 
+/// A layer as a compressed-tensors checkpoint of format pack-quantized stores it, field by field.
 struct compressed_linear {
-    std::size_t out_features = 0;
-    std::size_t in_features = 0;  ///< a multiple of groups
-    std::size_t groups = 0;
-    unsigned bits = 4;                           ///< 2 … 8
-    scale_type stored_scales = scale_type::f16;  ///< the type `weight_scale` has in a file
-    shared_array<std::uint32_t> weight_packed;
-    std::vector<float> weight_scale;
+    std::size_t out_features = 0;                  ///< rows of Ŵ
+    std::size_t in_features = 0;                   ///< a multiple of groups
+    std::size_t groups = 0;                        ///< of columns that share a scale and a zero point
+    unsigned bits = 4;                             ///< 2 … 8
+    scale_type stored_scales = scale_type::f16;    ///< the type `weight_scale` has in a file
+    shared_array<std::uint32_t> weight_packed;     ///< [out, words_for(in, bits)]
+    std::vector<float> weight_scale;               ///< [out, groups]
     std::vector<std::uint32_t> weight_zero_point;  ///< empty: every zero point is 2^(bits - 1)
     std::vector<std::int32_t> weight_g_idx;        ///< empty: groups of in / groups neighbouring inputs
     std::vector<float> bias;                       ///< [out], or empty
@@ -59,7 +61,7 @@ inline void check(const compressed_linear& c) {
         fail<shape_error>(who, ": in_features is ", c.in_features, ", expected a multiple of the ", c.groups,
                           " groups");
     impl::expect_matrix(who, "size of weight_scale", c.out_features, c.groups, c.weight_scale.size());
-    if (c.in_features > 32 * c.weight_packed.size())
+    if (c.in_features / 32 > c.weight_packed.size())
         fail<shape_error>(who, ": ", c.weight_packed.size(), " words cannot hold ", c.in_features, " inputs");
     impl::expect_matrix(who, "size of weight_packed", c.out_features, words_for(c.in_features, c.bits),
                         c.weight_packed.size());

@@ -16,6 +16,7 @@
 #include <span>
 
 #include <gptq/core/config.hpp>
+#include <gptq/core/endian.hpp>
 #include <gptq/core/half.hpp>
 #include <gptq/core/transpose.hpp>
 #include <gptq/pack/ggml_type.hpp>
@@ -29,41 +30,41 @@ namespace gptq {
 /// A type of block with 32 codes of 4, 5 or 8 bits: its sizes, and where its fields begin.
 template <ggml_type Type, unsigned Bits, bool HasMin>
 struct code_block {
-    static constexpr ggml_type type = Type;
-    static constexpr unsigned bits = Bits;
+    static constexpr ggml_type type = Type;                          ///< what files call it
+    static constexpr unsigned bits = Bits;                           ///< of a code
     static constexpr bool has_min = HasMin;                          ///< stores m
     static constexpr unsigned zero = HasMin ? 0 : 1U << (Bits - 1);  ///< the code that stands for m, or 0
-    static constexpr std::size_t elements = 32;
+    static constexpr std::size_t elements = 32;                      ///< weights of a block
 
-    static constexpr std::size_t fifth_bits_offset = HasMin ? 4 : 2;
-    static constexpr std::size_t codes_offset = fifth_bits_offset + (Bits == 5 ? 4 : 0);
-    static constexpr std::size_t bytes = codes_offset + (Bits == 8 ? 32 : 16);
+    static constexpr std::size_t fifth_bits_offset = HasMin ? 4 : 2;  ///< in bytes, as the next; after d and m
+    static constexpr std::size_t codes_offset = fifth_bits_offset + (Bits == 5 ? 4 : 0);  ///< where codes begin
+    static constexpr std::size_t bytes = codes_offset + (Bits == 8 ? 32 : 16);            ///< of a block
     static_assert(elements == traits(Type).elements && bytes == traits(Type).bytes);
 };
 
-using q4_0_block = code_block<ggml_type::q4_0, 4, false>;
-using q4_1_block = code_block<ggml_type::q4_1, 4, true>;
-using q5_0_block = code_block<ggml_type::q5_0, 5, false>;
-using q5_1_block = code_block<ggml_type::q5_1, 5, true>;
-using q8_0_block = code_block<ggml_type::q8_0, 8, false>;
+using q4_0_block = code_block<ggml_type::q4_0, 4, false>;  ///< w = d·(code - 8)
+using q4_1_block = code_block<ggml_type::q4_1, 4, true>;   ///< w = d·code + m, codes of 4 bits
+using q5_0_block = code_block<ggml_type::q5_0, 5, false>;  ///< w = d·(code - 16)
+using q5_1_block = code_block<ggml_type::q5_1, 5, true>;   ///< w = d·code + m, codes of 5 bits
+using q8_0_block = code_block<ggml_type::q8_0, 8, false>;  ///< w = d·(code - 128)
 
 /// The codes of a block: 0 … 2^bits - 1, in the order of the weights.
 using ggml_codes = std::array<std::uint8_t, 32>;
 
 /// What a block stores beside its codes. Types without m ignore it, and leave it 0.
 struct ggml_scale {
-    f16 d;
-    f16 m;
+    f16 d;  ///< from a code's value to the next one's
+    f16 m;  ///< the value of code 0
 };
 
 inline namespace GPTQ_ISA {
 
 namespace impl {
 
-/// A field of a block, wherever it lies.
+/// Bytes of a block, wherever they lie. Numbers are load_little_endian's.
 template <class T>
 [[nodiscard]] T load_as(const void* bytes) noexcept {
-    T value;
+    T value{};
     std::memcpy(&value, bytes, sizeof value);
     return value;
 }
@@ -99,8 +100,8 @@ using nibbles = std::array<std::uint8_t, 16>;
     return static_cast<std::uint32_t>(_mm_movemask_epi8((__m128i)(codes << 3)));
 #else
     const auto eights = std::bit_cast<std::array<std::uint64_t, 2>>(codes >> 4 & 1);
-    constexpr std::uint64_t places = 0x0102040810204080U;
-    return static_cast<std::uint32_t>(eights[0] * places >> 56U | eights[1] * places >> 56U << 8U);
+    const auto collected = [](std::uint64_t eight) { return little_endian(eight) * 0x0102040810204080U >> 56U; };
+    return static_cast<std::uint32_t>(collected(eights[0]) | collected(eights[1]) << 8U);
 #endif
 }
 
@@ -117,18 +118,18 @@ using nibbles = std::array<std::uint8_t, 16>;
 template <ggml_type Type, unsigned Bits, bool HasMin>
 [[nodiscard]] octets<16> codes_at(code_block<Type, Bits, HasMin> block, const std::byte* in, unsigned half) noexcept {
     if constexpr (Bits == 8) return load_as<octets<16>>(in + block.codes_offset + 16 * half) ^ 0x80;
-    octets<16> codes = load_as<octets<16>>(in + block.codes_offset);
+    auto codes = load_as<octets<16>>(in + block.codes_offset);
     codes = half == 0 ? codes & 0x0F : codes >> 4;
     if constexpr (Bits == 5)
-        codes |= spread_fifth_bits(load_as<std::uint32_t>(in + block.fifth_bits_offset) >> (16 * half));
+        codes |= spread_fifth_bits(load_little_endian<std::uint32_t>(in + block.fifth_bits_offset) >> (16 * half));
     return codes;
 }
 
 /// What a block stores beside its codes.
 template <ggml_type Type, unsigned Bits, bool HasMin>
 [[nodiscard]] ggml_scale stored_scale(code_block<Type, Bits, HasMin>, const std::byte* in) noexcept {
-    ggml_scale scale{load_as<f16>(in), {}};
-    if constexpr (HasMin) scale.m = load_as<f16>(in + sizeof scale.d);
+    ggml_scale scale{load_little_endian<f16>(in), {}};
+    if constexpr (HasMin) scale.m = load_little_endian<f16>(in + sizeof scale.d);
     return scale;
 }
 
@@ -140,17 +141,17 @@ template <ggml_type Type, unsigned Bits, bool HasMin>
 
 }  // namespace impl
 
-/// Writes one block, Block::bytes bytes at any address.
-/// @pre  codes are below 2^Block::bits
+/// Writes one block, block.bytes bytes at any address.
+/// @pre  codes are below 2^block.bits
 template <ggml_type Type, unsigned Bits, bool HasMin>
 void encode_block(code_block<Type, Bits, HasMin> block, const ggml_codes& codes, ggml_scale scale,
                   std::byte* out) noexcept {
-    impl::store_as(out, scale.d);
-    if constexpr (HasMin) impl::store_as(out + sizeof scale.d, scale.m);
+    impl::store_little_endian(out, scale.d);
+    if constexpr (HasMin) impl::store_little_endian(out + sizeof scale.d, scale.m);
     if constexpr (Bits == 5) {
         const auto halves = std::bit_cast<std::array<impl::octets<16>, 2>>(codes);
         const std::uint32_t bits = impl::collect_fifth_bits(halves[0]) | impl::collect_fifth_bits(halves[1]) << 16U;
-        impl::store_as(out + block.fifth_bits_offset, bits);
+        impl::store_little_endian(out + block.fifth_bits_offset, bits);
     }
     if constexpr (Bits == 8)
         impl::store_as(out + block.codes_offset, impl::flip_signs(codes));

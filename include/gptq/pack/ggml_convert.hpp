@@ -26,6 +26,7 @@
 #include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/core/half.hpp>
+#include <gptq/core/one_of.hpp>
 #include <gptq/core/past_cache.hpp>
 #include <gptq/grid/quantized.hpp>
 #include <gptq/grid/uniform_grid.hpp>
@@ -39,7 +40,7 @@ namespace gptq {
 
 /// The two forms of a layer on a uniform grid.
 template <class L>
-concept uniform_layer = std::same_as<L, packed_linear> || std::same_as<L, quantized<uniform_grid>>;
+concept uniform_layer = detail::is_one_of<L, packed_linear, quantized<uniform_grid>>;
 
 inline namespace GPTQ_ISA {
 

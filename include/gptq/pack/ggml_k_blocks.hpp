@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include <gptq/core/config.hpp>
+#include <gptq/core/endian.hpp>
 #include <gptq/core/half.hpp>
 #include <gptq/pack/ggml_blocks.hpp>
 #include <gptq/pack/ggml_type.hpp>
@@ -19,32 +20,42 @@ namespace gptq {
 /// A type of block with 256 weights. Derived types say where their fields begin.
 template <ggml_type Type>
 struct k_block {
-    static constexpr ggml_type type = Type;
-    static constexpr std::size_t elements = traits(Type).elements;
-    static constexpr std::size_t bytes = traits(Type).bytes;
+    static constexpr ggml_type type = Type;                         ///< what files call it
+    static constexpr std::size_t elements = traits(Type).elements;  ///< weights of a block
+    static constexpr std::size_t bytes = traits(Type).bytes;        ///< of a block
 };
 
+/// Of 16 weights each, a scale and a minimum of 4 bits.
 struct q2_k_block : k_block<ggml_type::q2_k> {
-    static constexpr std::size_t scales = 0, codes = 16, d = 80, dmin = 82;
+    /// Where fields begin, in bytes. @{
+    static constexpr std::size_t scales = 0, codes = 16, d = 80, dmin = 82;  /// @}
 };
+/// Of 16 weights each, a scale of 6 bits.
 struct q3_k_block : k_block<ggml_type::q3_k> {
-    static constexpr std::size_t high_bits = 0, codes = 32, scales = 96, d = 108;
+    /// Where fields begin, in bytes. @{
+    static constexpr std::size_t high_bits = 0, codes = 32, scales = 96, d = 108;  /// @}
 };
+/// Of 32 weights each, a scale and a minimum of 6 bits.
 struct q4_k_block : k_block<ggml_type::q4_k> {
-    static constexpr std::size_t d = 0, dmin = 2, scales = 4, codes = 16;
+    /// Where fields begin, in bytes. @{
+    static constexpr std::size_t d = 0, dmin = 2, scales = 4, codes = 16;  /// @}
 };
+/// Of 32 weights each, a scale and a minimum of 6 bits.
 struct q5_k_block : k_block<ggml_type::q5_k> {
-    static constexpr std::size_t d = 0, dmin = 2, scales = 4, high_bits = 16, codes = 48;
+    /// Where fields begin, in bytes. @{
+    static constexpr std::size_t d = 0, dmin = 2, scales = 4, high_bits = 16, codes = 48;  /// @}
 };
+/// Of 16 weights each, a scale of 8 bits.
 struct q6_k_block : k_block<ggml_type::q6_k> {
-    static constexpr std::size_t codes = 0, high_bits = 128, scales = 192, d = 208;
+    /// Where fields begin, in bytes. @{
+    static constexpr std::size_t codes = 0, high_bits = 128, scales = 192, d = 208;  /// @}
 };
 
 inline namespace GPTQ_ISA {
 
 namespace impl {
 
-[[nodiscard]] inline float half_at(const std::byte* bytes) noexcept { return to_float(load_as<f16>(bytes)); }
+[[nodiscard]] inline float half_at(const std::byte* bytes) noexcept { return to_float(load_little_endian<f16>(bytes)); }
 
 [[nodiscard]] inline unsigned byte_at(const std::byte* bytes, unsigned index) noexcept {
     return std::to_integer<unsigned>(bytes[index]);

@@ -49,8 +49,9 @@ enum class ggml_type : std::uint32_t {
     q2_0 = 42,
 };
 
+/// What files must agree on about an element type.
 struct ggml_type_traits {
-    std::string_view name;
+    std::string_view name;     ///< as llama.cpp spells it
     std::size_t elements = 0;  ///< of a block; 0 for a retired number
     std::size_t bytes = 0;     ///< of a block
 };
@@ -102,10 +103,12 @@ inline constexpr std::array<ggml_type_traits, 43> ggml_types{{
     {"Q2_0", 64, 18},
 }};
 
+/// Of one type: a look into ggml_types.
 [[nodiscard]] constexpr const ggml_type_traits& traits(ggml_type type) noexcept {
     return ggml_types[static_cast<std::size_t>(type)];
 }
 
+/// "Q4_K", for messages.
 [[nodiscard]] constexpr std::string_view name(ggml_type type) noexcept { return traits(type).name; }
 
 /// The type with this number; nothing when there is none.

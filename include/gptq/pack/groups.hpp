@@ -5,14 +5,19 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <numeric>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
+#include <gptq/core/shared_array.hpp>
 #include <gptq/core/view.hpp>
-#include <gptq/pack/columns.hpp>
+#include <gptq/grid/grid.hpp>
+#include <gptq/grid/quantized.hpp>
+#include <gptq/grid/uniform_grid.hpp>
 #include <gptq/pack/packed_linear.hpp>
 
 namespace gptq {
@@ -39,7 +44,8 @@ inline namespace GPTQ_ISA {
 [[nodiscard]] inline std::vector<std::size_t> grouped_order(std::span<const std::int32_t> g_idx) {
     std::vector<std::size_t> order(g_idx.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::ranges::stable_sort(order, {}, [g_idx](std::size_t i) { return g_idx[i]; });
+    std::sort(order.begin(), order.end(),
+              [g_idx](std::size_t a, std::size_t b) { return g_idx[a] != g_idx[b] ? g_idx[a] < g_idx[b] : a < b; });
     return order;
 }
 
@@ -47,24 +53,26 @@ namespace impl {
 
 /// Whether groups are neighbouring columns, and all of one size.
 [[nodiscard]] inline bool has_natural_groups(std::span<const std::int32_t> g_idx, std::size_t groups) {
-    return g_idx.size() % groups == 0 && std::ranges::equal(g_idx, natural_g_idx(g_idx.size(), g_idx.size() / groups));
+    if (g_idx.size() % groups != 0) return false;
+    const std::vector<std::int32_t> natural = natural_g_idx(g_idx.size(), g_idx.size() / groups);
+    return std::equal(g_idx.begin(), g_idx.end(), natural.begin());
 }
 
 /// Whether every group has as many columns, wherever they are.
 [[nodiscard]] inline bool groups_are_equal(std::span<const std::int32_t> g_idx, std::size_t groups) {
     std::vector<std::size_t> sizes(groups);
     for (const std::int32_t k : g_idx) ++sizes[static_cast<std::size_t>(k)];
-    return std::ranges::all_of(sizes, [&](std::size_t size) { return size == sizes[0]; });
+    return std::count(sizes.begin(), sizes.end(), sizes[0]) == std::ssize(sizes);
 }
 
 inline void expect_permutation(std::span<const std::size_t> order, std::size_t size) {
     detail::expect_equal("permute_inputs", "size of the order", size, order.size());
-    std::vector<bool> seen(size);
+    std::vector<char> seen(size);
     for (const std::size_t i : order) {
-        if (i >= size || seen[i])
+        if (i >= size || seen[i] != 0)
             detail::fail<option_error>("permute_inputs: the order has ", i, i < size ? " twice" : "",
                                        ", expected each of 0 … ", size - 1, " once");
-        seen[i] = true;
+        seen[i] = 1;
     }
 }
 
@@ -93,8 +101,8 @@ inline void expect_permutation(std::span<const std::size_t> order, std::size_t s
 
 /// A layer, and where its inputs were before: input i was input order[i].
 struct reordered_linear {
-    packed_linear layer;
-    std::vector<std::size_t> order;
+    packed_linear layer;             ///< whose groups are runs of neighbouring columns
+    std::vector<std::size_t> order;  ///< [in_features], for permute_outputs of what makes the inputs
 };
 
 /// Undoes act-order where the order of inputs is free (see permute_inputs): groups become neighbouring columns, so that

@@ -16,10 +16,13 @@
 #include <utility>
 #include <vector>
 
+#include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/core/shared_array.hpp>
 #include <gptq/core/view.hpp>
+#include <gptq/grid/grid.hpp>
 #include <gptq/grid/quantized.hpp>
+#include <gptq/grid/scale_type.hpp>
 #include <gptq/grid/uniform_grid.hpp>
 #include <gptq/pack/bits.hpp>
 #include <gptq/pack/columns.hpp>
@@ -34,18 +37,20 @@ enum class zero_format {
     v2,  ///< the zero point itself
 };
 
+/// A layer as a GPTQ checkpoint stores it, field by field. Made by pack or by io::load_gptq; made by hand, it is
+/// checked wherever it goes.
 struct packed_linear {
-    std::size_t out_features = 0;
-    std::size_t in_features = 0;
-    std::size_t groups = 0;
-    unsigned bits = 4;  ///< 2, 3, 4 or 8
-    zero_format zeros = zero_format::v1;
+    std::size_t out_features = 0;                ///< rows of Ŵ
+    std::size_t in_features = 0;                 ///< columns of Ŵ
+    std::size_t groups = 0;                      ///< of columns that share a scale and a zero point
+    unsigned bits = 4;                           ///< 2, 3, 4 or 8
+    zero_format zeros = zero_format::v1;         ///< how `qzeros` stores zero points
     scale_type stored_scales = scale_type::f16;  ///< the type `scales` has in a file; every value fits it exactly
-    shared_array<std::uint32_t> qweight;
-    std::vector<std::uint32_t> qzeros;
-    std::vector<float> scales;
-    std::vector<std::int32_t> g_idx;
-    std::vector<float> bias;  ///< [out], or empty
+    shared_array<std::uint32_t> qweight;         ///< [words_for(in, bits), out], along `in` for each output
+    std::vector<std::uint32_t> qzeros;           ///< [groups, words_for(out, bits)], along `out` for each group
+    std::vector<float> scales;                   ///< [groups, out]
+    std::vector<std::int32_t> g_idx;             ///< [in], the group of each column
+    std::vector<float> bias;                     ///< [out], or empty
 };
 
 inline namespace GPTQ_ISA {

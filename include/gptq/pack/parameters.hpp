@@ -10,9 +10,11 @@
 #include <string_view>
 #include <vector>
 
+#include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/core/view.hpp>
 #include <gptq/grid/quantized.hpp>
+#include <gptq/grid/scale_type.hpp>
 #include <gptq/grid/uniform_grid.hpp>
 #include <gptq/pack/bits.hpp>
 #include <gptq/pack/stream.hpp>
@@ -28,7 +30,7 @@ template <class T, class Wrong>
     for (const T& value : values) any |= static_cast<std::uint32_t>(wrong(value));
     if (any == 0) [[likely]]
         return values.size();
-    return static_cast<std::size_t>(std::ranges::find_if(values, wrong) - values.begin());
+    return static_cast<std::size_t>(std::find_if(values.begin(), values.end(), wrong) - values.begin());
 }
 
 /// A size that says rows x cols, also where their product wraps around.
@@ -62,7 +64,7 @@ inline void check_codes(std::span<const std::uint8_t> codes, unsigned maxq) {
     for (const std::uint8_t code : codes) bits |= code;
     if (bits <= maxq) [[likely]]
         return;
-    const auto wrong = std::ranges::find_if(codes, [maxq](std::uint8_t code) { return code > maxq; });
+    const auto wrong = std::find_if(codes.begin(), codes.end(), [maxq](std::uint8_t code) { return code > maxq; });
     detail::fail<option_error>("pack: a code is ", int{*wrong}, ", expected 0 … ", maxq);
 }
 
@@ -87,7 +89,8 @@ inline void check_quantized(const quantized<uniform_grid>& q) {
         if (!(a.zero >= 0 && a.zero <= static_cast<float>(q.grid.maxq())) || a.zero != std::rint(a.zero))
             fail<option_error>("pack: a zero point is ", a.zero, ", expected a whole number 0 … ", q.grid.maxq());
         if (!holds(q.grid.scales, a.scale))
-            fail<option_error>("pack: a scale of ", a.scale, " is not a value of the type that scales are stored in");
+            fail<option_error>("pack: a scale of ", a.scale, " is not a value of ", name(q.grid.scales),
+                               ", in which the grid stores scales; round it with rounded_to, or store f32");
     }
 }
 

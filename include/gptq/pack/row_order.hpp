@@ -9,6 +9,7 @@
 
 #include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
+#include <gptq/core/shared_array.hpp>
 #include <gptq/grid/quantized.hpp>
 #include <gptq/pack/packed_linear.hpp>
 #include <gptq/pack/parameters.hpp>

@@ -3,21 +3,17 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <type_traits>
-#include <utility>
 
 #include <gptq/core/config.hpp>
+#include <gptq/core/endian.hpp>
 #include <gptq/pack/bits.hpp>
 
 namespace gptq {
-
-// A word's lowest bits are its first byte, so that words and bytes tell the same stream.
-static_assert(std::endian::native == std::endian::little, "gptq packs words on little-endian machines only");
-
 inline namespace GPTQ_ISA {
 namespace impl {
 
@@ -74,20 +70,20 @@ inline constexpr std::size_t whole_chunks = (block_chunks * Bits - sizeof(chunk<
 
 /// block_codes codes → 8·Bits words. Two loops, of which compilers vectorize the first, and for 2, 4 and 8 bits the
 /// second too; for other widths each chunk overwrites what the one before wrote too much.
+/// A word's lowest bits are its first byte, so that words and bytes tell the same stream.
 template <unsigned Bits>
 void pack_block(const std::uint8_t* codes, std::uint32_t* words) noexcept {
     std::uint64_t fields[block_chunks];
-    for (std::size_t c = 0; c < block_chunks; ++c) {
-        std::uint64_t eight;
-        std::memcpy(&eight, codes + 8 * c, sizeof eight);
-        fields[c] = squeeze<Bits>(eight);
-    }
+    for (std::size_t c = 0; c < block_chunks; ++c)
+        fields[c] = squeeze<Bits>(load_little_endian<std::uint64_t>(codes + 8 * c));
     auto* bytes = reinterpret_cast<unsigned char*>(words);
-    for (std::size_t c = 0; c < whole_chunks<Bits>; ++c) {
-        const auto whole = static_cast<chunk<Bits>>(fields[c]);
-        std::memcpy(bytes + c * Bits, &whole, sizeof whole);
+    for (std::size_t c = 0; c < whole_chunks<Bits>; ++c)
+        store_little_endian(bytes + c * Bits, static_cast<chunk<Bits>>(fields[c]));
+    for (std::size_t c = whole_chunks<Bits>; c < block_chunks; ++c) {
+        const std::uint64_t last = little_endian(fields[c]);
+        std::memcpy(bytes + c * Bits, &last, Bits);
     }
-    for (std::size_t c = whole_chunks<Bits>; c < block_chunks; ++c) std::memcpy(bytes + c * Bits, &fields[c], Bits);
+    turn_if_big_endian<std::uint32_t>(std::as_writable_bytes(std::span(words, 8 * Bits)));
 }
 
 /// The way back.
@@ -95,19 +91,18 @@ template <unsigned Bits>
 void unpack_block(const std::uint32_t* words, std::uint8_t* codes) noexcept {
     std::uint64_t fields[block_chunks];
     const auto* bytes = reinterpret_cast<const unsigned char*>(words);
-    for (std::size_t c = 0; c < whole_chunks<Bits>; ++c) {
-        chunk<Bits> whole;
-        std::memcpy(&whole, bytes + c * Bits, sizeof whole);
-        fields[c] = whole;
+    [[maybe_unused]] std::uint32_t turned[8 * Bits];
+    if constexpr (!is_little_endian) {
+        std::transform(words, words + 8 * Bits, turned, little_endian<std::uint32_t>);
+        bytes = reinterpret_cast<const unsigned char*>(turned);
     }
+    for (std::size_t c = 0; c < whole_chunks<Bits>; ++c) fields[c] = load_little_endian<chunk<Bits>>(bytes + c * Bits);
     for (std::size_t c = whole_chunks<Bits>; c < block_chunks; ++c) {
-        fields[c] = 0;
-        std::memcpy(&fields[c], bytes + c * Bits, Bits);
+        std::uint64_t last = 0;
+        std::memcpy(&last, bytes + c * Bits, Bits);
+        fields[c] = little_endian(last);
     }
-    for (std::size_t c = 0; c < block_chunks; ++c) {
-        const std::uint64_t eight = spread<Bits>(fields[c]);
-        std::memcpy(codes + 8 * c, &eight, sizeof eight);
-    }
+    for (std::size_t c = 0; c < block_chunks; ++c) store_little_endian(codes + 8 * c, spread<Bits>(fields[c]));
 }
 
 /// `count` codes → words_for(count, Bits) words, whose unused bits are 0.

@@ -18,6 +18,7 @@
 #include <gptq/calib/input_deviation.hpp>
 #include <gptq/calib/tensor.hpp>
 #include <gptq/calib/token_tile.hpp>
+#include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/core/half.hpp>
 #include <gptq/core/parallel.hpp>
@@ -116,8 +117,7 @@ template <real T, executor E = threads>
 /// @throws shape_error    the correction is not square, or of another number of features
 /// @throws numeric_error  a weight is not finite: names the first
 /// @cost   2·out·in² flops in gemm; memory: the result, and 256 rows of weights per thread
-template <matrix_like W, real T, executor E = threads>
-requires storable_float<element_t<const W>>
+template <float_matrix W, real T, executor E = threads>
 [[nodiscard]] matrix<T> asymmetric_target(const W& w, const matrix<T>& correction, E&& run = {}) {
     const auto weights = const_view_of(w);
     const auto c = const_view_of(correction);

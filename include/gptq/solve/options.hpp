@@ -7,6 +7,7 @@
 
 namespace gptq {
 
+/// What a caller may choose about a solve.
 struct solve_options {
     /// Columns that are solved together in cache. Has no influence on the result beyond rounding; 128 is fastest.
     std::size_t block_size = 128;

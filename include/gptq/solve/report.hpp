@@ -15,20 +15,20 @@ namespace gptq {
 
 /// Losses are sums over all rows, in the units of H: tr(E·H·Eᵀ) = (2/T)·‖E·Xᵀ‖².
 struct solve_report {
-    std::size_t out_features = 0;
-    std::size_t in_features = 0;
-    double loss = 0;         ///< tr(E·H·Eᵀ), E = W - Ŵ
-    double damped_loss = 0;  ///< of what was factored, H with damping or its diagonal: what the solver minimised
+    std::size_t out_features = 0;  ///< rows of W
+    std::size_t in_features = 0;   ///< columns of W
+    double loss = 0;               ///< tr(E·H·Eᵀ), E = W - Ŵ
+    double damped_loss = 0;        ///< of what was factored, H with damping or its diagonal: what the solver minimised
 
     std::optional<double> relative_error;  ///< ‖E·X‖²/‖W·X‖², on request
     std::optional<double> nearest_loss;    ///< `loss` of rounding to nearest on the same grid and groups, on request
     std::optional<std::size_t> clipped;    ///< weights beyond their group's range, where the grid tells
 
-    double damping = 0;            ///< λ of the factor
-    unsigned damping_retries = 0;  ///< how often λ had to grow before the factorization held
-    bool diagonal_only = false;    ///< it never held: this is rounding to nearest
-    std::size_t dead_inputs = 0;   ///< inputs that were 0 on every token
-    std::size_t tokens = 0;
+    double damping = 0;              ///< λ of the factor
+    unsigned damping_retries = 0;    ///< how often λ had to grow before the factorization held
+    bool diagonal_only = false;      ///< it never held: this is rounding to nearest
+    std::size_t dead_inputs = 0;     ///< inputs that were 0 on every token
+    std::size_t tokens = 0;          ///< that H is made of
     std::size_t refused_tokens = 0;  ///< tokens left out for a NaN or an infinity
 
     double seconds = 0;         ///< of the solve, by the clock; the factor is shared

@@ -2,10 +2,11 @@
 // refused.
 #pragma once
 
+#include <gptq/core/config.hpp>
 #include <gptq/grid/grid.hpp>
 #include <gptq/grid/quantized.hpp>
 #include <gptq/solve/solver.hpp>
-#include <gptq/solve/tensors.hpp>
+#include <gptq/solve/tensors.hpp>  // IWYU pragma: keep
 
 namespace gptq {
 inline namespace GPTQ_ISA {

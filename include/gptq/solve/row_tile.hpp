@@ -15,9 +15,12 @@
 
 #include <gptq/calib/blas.hpp>
 #include <gptq/calib/factor.hpp>
+#include <gptq/calib/token_tile.hpp>
+#include <gptq/core/config.hpp>
 #include <gptq/core/view.hpp>
 #include <gptq/grid/quantized.hpp>
-#include <gptq/solve/report.hpp>
+#include <gptq/solve/options.hpp>
+#include <gptq/solve/recursion.hpp>
 #include <gptq/solve/schedule.hpp>
 #include <gptq/solve/strip.hpp>
 

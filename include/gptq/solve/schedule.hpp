@@ -7,6 +7,8 @@
 #include <vector>
 
 #include <gptq/calib/factor.hpp>
+#include <gptq/calib/order.hpp>
+#include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
 #include <gptq/grid/grid.hpp>
 #include <gptq/solve/options.hpp>

@@ -12,28 +12,38 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <gptq/calib/blas.hpp>
 #include <gptq/calib/factor.hpp>
+#include <gptq/calib/token_tile.hpp>
+#include <gptq/core/config.hpp>
 #include <gptq/core/error.hpp>
+#include <gptq/core/half.hpp>
 #include <gptq/core/parallel.hpp>
 #include <gptq/core/view.hpp>
 #include <gptq/grid/quantized.hpp>
 #include <gptq/solve/options.hpp>
+#include <gptq/solve/recursion.hpp>
 #include <gptq/solve/report.hpp>
 #include <gptq/solve/row_tile.hpp>
 #include <gptq/solve/schedule.hpp>
 
 namespace gptq {
+
+/// A matrix that a solve in T can use as its own memory: of T itself, and not const.
+template <class W, class T>
+concept matrix_to_overwrite = matrix_like<W> && std::is_same_v<decltype(view_of(std::declval<W&>())), matrix_view<T>>;
+
 inline namespace GPTQ_ISA {
 
 /// `auto [codes, report] = solve(…)`.
-template <grid G>
+template <class G>
 struct solution {
-    quantized<G> codes;
-    solve_report report;
+    quantized<G> codes;   ///< with the scales that they were rounded on
+    solve_report report;  ///< how good they are
 };
 
 namespace impl {
@@ -209,8 +219,7 @@ template <class T, class S, grid G, executor E>
 /// @throws numeric_error  a weight is not finite: names the first
 /// @cost   out·in² flops in gemm; memory: the result, and 256 rows of weights per thread
 /// @source GPTQ, arXiv 2210.17323, algorithm 1, in the form of arXiv 2507.18553; see docs/theory.md
-template <matrix_like W, real T, grid G, executor E = threads>
-requires storable_float<element_t<const W>>
+template <float_matrix W, real T, grid G, executor E = threads>
 [[nodiscard]] solution<G> solve(const W& w, const factor<T>& f, const G& grid, const solve_options& options = {},
                                 E&& run = {}) {
     return impl::solve_rows(const_view_of(w), matrix_view<T>{}, f, grid, options, run);
@@ -220,8 +229,8 @@ requires storable_float<element_t<const W>>
 /// @param w  [out_features, in_features] of the factor's type, rows contiguous. What remains in it is not to be used;
 ///           after an exception it is as it was
 /// @throws as solve; shape_error also when rows are not contiguous or overlap
-template <matrix_like W, real T, grid G, executor E = threads>
-requires std::same_as<decltype(view_of(std::declval<W&>())), matrix_view<T>>
+template <class W, real T, grid G, executor E = threads>
+requires matrix_to_overwrite<W, T>
 [[nodiscard]] solution<G> solve_in_place(W&& w, const factor<T>& f, const G& grid, const solve_options& options = {},
                                          E&& run = {}) {
     const matrix_view<T> own = view_of(w);
@@ -233,8 +242,7 @@ requires std::same_as<decltype(view_of(std::declval<W&>())), matrix_view<T>>
 
 /// Rounds every weight to the nearest value of its group's grid: the baseline that GPTQ is compared with.
 /// @throws as solve
-template <matrix_like W, grid G>
-requires storable_float<element_t<const W>>
+template <float_matrix W, grid G>
 [[nodiscard]] quantized<G> round_to_nearest(const W& w, const G& grid) {
     const auto weights = const_view_of(w);
     grid.check();

@@ -8,6 +8,8 @@
 #include <span>
 #include <vector>
 
+#include <gptq/core/config.hpp>
+#include <gptq/core/transpose.hpp>
 #include <gptq/core/view.hpp>
 #include <gptq/grid/grid.hpp>
 #include <gptq/solve/recursion.hpp>

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <algorithm>
-#include <cstddef>
 #include <cstdint>
 
 #include <gptq/calib/tensor.hpp>
+#include <gptq/core/config.hpp>
 #include <gptq/core/view.hpp>
 #include <gptq/grid/quantized.hpp>
 

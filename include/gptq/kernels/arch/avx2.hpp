@@ -14,7 +14,6 @@
 #include <string_view>
 
 #include <gptq/core/half.hpp>
-#include <gptq/kernels/layout.hpp>
 
 namespace gptq {
 inline namespace GPTQ_ISA {
@@ -66,7 +65,7 @@ struct avx2 {
         return {_mm256_or_si256(a.low, b.low), _mm256_or_si256(a.high, b.high)};
     }
     [[gnu::always_inline]] static partial dot(partial sum, words codes, const std::int8_t* digits) noexcept {
-        std::int32_t four;
+        std::int32_t four = 0;
         std::memcpy(&four, digits, sizeof four);
         const __m256i x = _mm256_set1_epi32(four);
         sum = {_mm256_add_epi16(sum.low, _mm256_maddubs_epi16(codes.low, x)),

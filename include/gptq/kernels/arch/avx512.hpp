@@ -61,7 +61,7 @@ struct avx512 {
     }
     [[gnu::always_inline]] static words either(words a, words b) noexcept { return {_mm512_or_si512(a.all, b.all)}; }
     [[gnu::always_inline]] static __m512i broadcast(const std::int8_t* digits) noexcept {
-        std::int32_t four;
+        std::int32_t four = 0;
         std::memcpy(&four, digits, sizeof four);
         return _mm512_set1_epi32(four);
     }

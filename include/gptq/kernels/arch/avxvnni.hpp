@@ -32,7 +32,7 @@ struct avxvnni : avx2 {
     static constexpr std::size_t steps_per_partial(int) noexcept { return largest_block / step_positions; }
 
     [[gnu::always_inline]] static partial dot(partial sum, words codes, const std::int8_t* digits) noexcept {
-        std::int32_t four;
+        std::int32_t four = 0;
         std::memcpy(&four, digits, sizeof four);
         const __m256i x = _mm256_set1_epi32(four);
         return {_mm256_dpbusd_avx_epi32(sum.low, codes.low, x), _mm256_dpbusd_avx_epi32(sum.high, codes.high, x)};

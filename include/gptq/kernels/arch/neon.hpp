@@ -14,7 +14,6 @@
 #include <string_view>
 
 #include <gptq/core/half.hpp>
-#include <gptq/kernels/layout.hpp>
 
 namespace gptq {
 inline namespace GPTQ_ISA {

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include <gptq/kernels/arch/neon.hpp>
 #include <gptq/kernels/arch/neon_dotprod.hpp>
 
 namespace gptq {

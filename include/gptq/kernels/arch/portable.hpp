@@ -14,12 +14,15 @@ namespace gptq {
 inline namespace GPTQ_ISA {
 namespace isa {
 
+/// No instruction set: standard C++ for any processor.
 struct portable {
+    /// What gptq::instruction_set asks for. @{
     static constexpr std::string_view name = "portable";
 
+    /// Sixteen of T.
     template <class T>
     struct lanes {
-        T lane[tile_outputs] = {};
+        T lane[tile_outputs] = {};  ///< by output
     };
     using words = lanes<std::uint32_t>;
     using partial = lanes<std::int32_t>;
@@ -38,7 +41,10 @@ struct portable {
     template <int Shift, std::uint32_t Mask>
     static words bits(words w) noexcept {
         return each<words>([&](std::size_t i) {
-            return (Shift < 0 ? w.lane[i] << static_cast<unsigned>(-Shift) : w.lane[i] >> Shift) & Mask;
+            if constexpr (Shift < 0)
+                return w.lane[i] << -Shift & Mask;
+            else
+                return w.lane[i] >> Shift & Mask;
         });
     }
     static words either(words a, words b) noexcept {
@@ -85,6 +91,7 @@ struct portable {
         for (std::size_t i = 0; i < tile_outputs; ++i) to[i] = a.lane[i];
     }
     static void prefetch(const std::uint32_t*, std::size_t) noexcept {}
+    /// @}
 
 private:
     template <class Lanes, class F>
