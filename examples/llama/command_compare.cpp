@@ -47,7 +47,7 @@ public:
 
 private:
     std::filesystem::path quantized(int bits, method how) {
-        const auto folder =
+        auto folder =
             std::filesystem::path(s_.out) / (std::to_string(bits) + (how == method::gptq ? "bit-gptq" : "bit-nearest"));
         // Only what an earlier run has written makes way.
         if (std::filesystem::exists(folder / "quantize_config.json")) std::filesystem::remove_all(folder);

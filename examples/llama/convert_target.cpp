@@ -18,6 +18,8 @@ template <class... F>
 struct overloaded : F... {
     using F::operator()...;
 };
+template <class... F>
+overloaded(F...) -> overloaded<F...>;  // which clang 16 does not find by itself
 
 std::ptrdiff_t group_size_of(const io::quantization& how) {
     return std::visit([](const auto& config) { return config.group_size; }, how);

@@ -102,6 +102,7 @@ std::vector<std::size_t> order_for_blocks(std::span<const std::int32_t> g_idx) {
     if (blocks_follow(g_idx)) return {};
     std::vector<std::size_t> order = gptq::grouped_order(g_idx);
     std::vector<std::int32_t> ordered;
+    ordered.reserve(order.size());
     for (const std::size_t i : order) ordered.push_back(g_idx[i]);
     if (!blocks_follow(ordered)) order.clear();
     return order;

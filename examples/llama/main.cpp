@@ -23,7 +23,7 @@ void reserve_standard_streams() {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape): std::terminate names what cannot be reported
     reserve_standard_streams();
     CLI::App app("Quantizes LLaMA models with GPTQ, and runs them on the CPU.");
     app.require_subcommand(1);

@@ -31,7 +31,7 @@ public:
     }
 
     /// Makes room for a line of output.
-    void clear() {
+    void clear() const {
         if (visible_) std::fputs("\r\033[K", stderr);
     }
 

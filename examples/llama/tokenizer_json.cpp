@@ -73,7 +73,7 @@ void read_vocabulary(const json_field& field, vocabulary& tokens, bpe& out) {
 
 [[nodiscard]] std::array<std::uint32_t, 256> byte_ids(const vocabulary& tokens, const json_field& at) {
     constexpr std::string_view digits = "0123456789ABCDEF";
-    std::array<std::uint32_t, 256> ids;
+    std::array<std::uint32_t, 256> ids{};
     for (std::size_t b = 0; b < ids.size(); ++b)
         ids[b] = tokens.id_of(gptq::detail::text("<0x", digits[b / 16], digits[b % 16], ">"), at);
     return ids;

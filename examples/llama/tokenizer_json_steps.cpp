@@ -146,7 +146,7 @@ void read_metaspace_decoder(const json_field& step, tokenizer_model& model, toke
 
 /// For each character up to U+0143 the byte it stands for, or −1.
 [[nodiscard]] std::array<int, 0x144> byte_level_alphabet() {
-    std::array<int, 0x144> byte_of_character;
+    std::array<int, 0x144> byte_of_character{};
     byte_of_character.fill(-1);
     std::size_t next = 0x100;
     for (int byte = 0; byte < 256; ++byte) {
@@ -165,7 +165,7 @@ std::optional<std::string> byte_level_bytes(std::string_view token) {
         const std::size_t size = character_bytes(token);
         if (size > 2) return std::nullopt;
         const auto unit = [&](std::size_t i) { return static_cast<unsigned char>(token[i]); };
-        const std::size_t character = size == 1 ? unit(0) : (unit(0) & 0x1Fu) << 6 | (unit(1) & 0x3Fu);
+        const std::size_t character = size == 1 ? unit(0) : (unit(0) & 0x1FU) << 6 | (unit(1) & 0x3FU);
         if (character >= alphabet.size() || alphabet[character] < 0) return std::nullopt;
         bytes += static_cast<char>(alphabet[character]);
         token.remove_prefix(size);

@@ -64,7 +64,7 @@ private:
 }
 
 [[nodiscard]] scored_piece read_piece(reader& in) {
-    const float score = std::bit_cast<float>(in.word("a score"));
+    const auto score = std::bit_cast<float>(in.word("a score"));
     if (!std::isfinite(score)) in.refuse("a score is not finite");
     return {score, std::string(in.take(read_length(in, "the length of a piece"), "a piece"))};
 }
@@ -72,6 +72,7 @@ private:
 /// For each piece its place by falling score; pieces of one score share a place.
 [[nodiscard]] std::vector<std::uint32_t> ranks_of(const std::vector<scored_piece>& pieces) {
     std::vector<float> scores;
+    scores.reserve(pieces.size());
     for (const scored_piece& p : pieces) scores.push_back(p.score);
     std::sort(scores.begin(), scores.end(), std::greater<>());
     std::vector<std::uint32_t> ranks;

@@ -42,7 +42,7 @@ void apply(const metaspace& step, word in, std::vector<word>& out) {
 void replace_all(std::string& text, std::string_view from, std::string_view to) {
     std::string out;
     std::size_t begin = 0;
-    for (std::size_t at; (at = text.find(from, begin)) != std::string::npos; begin = at + from.size())
+    for (std::size_t at = 0; (at = text.find(from, begin)) != std::string::npos; begin = at + from.size())
         out.append(text, begin, at - begin).append(to);
     if (begin > 0) text = std::move(out.append(text, begin));
 }

@@ -9,7 +9,7 @@ namespace llama {
 /// Bytes of the UTF-8 character that `text` begins with; 0 where it begins with none (RFC 3629: no overlong forms,
 /// no surrogates, nothing past U+10FFFF).
 [[nodiscard]] inline std::size_t character_bytes(std::string_view text) noexcept {
-    const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+    const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
     const auto within = [&](std::size_t i, unsigned low, unsigned high) { return byte(i) >= low && byte(i) <= high; };
     const auto tail = [&](std::size_t i) { return within(i, 0x80, 0xBF); };
 
