@@ -7,7 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include <gptq/gptq.hpp>
+#include <gptq/calib/factor.hpp>
+#include <gptq/calib/hessian.hpp>
+#include <gptq/solve/solver.hpp>
 
 /// ŵ = ±scale·2^-k: to multiply with such a weight is to shift. Code: k in bits 0 … 2, the sign in bit 3.
 struct power_of_two_grid {

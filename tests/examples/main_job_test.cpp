@@ -177,7 +177,8 @@ TEST_CASE("a value that is not finite is refused with its tensor and place, wher
         });
         const auto source = model_source::open(path);
         gptq::io::atomic_folder out(folder.path() / "out");
-        const std::string expected = path.string() + "/model.safetensors: tensor '" + name + "': value 7 is not finite";
+        const std::string expected =
+            path.string() + "/model.safetensors: tensor '" + name + "': value 7 is not finite: inf";
         CHECK_THROWS_WITH(
             quantize_to_folder(source, out, {.how = method::nearest}, {}, pool, [](const quantized_projection&) {}),
             expected);
