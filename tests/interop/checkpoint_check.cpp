@@ -185,7 +185,7 @@ void add_layer(std::vector<io::stored_tensor>& tensors, const std::string& name,
 
 void read_folder(const fs::path& folder) {
     const auto files = io::model_files::open(folder);
-    const io::quantization how = io::find_quantization(folder).value();
+    const io::quantization how = io::read_quantization(folder);
     std::vector<io::stored_tensor> tensors;
     for (const io::tensor_ref& tensor : files.tensors()) {
         const std::string name = tensor.name.substr(0, tensor.name.rfind('.'));
