@@ -16,7 +16,7 @@ endif()
 if(GPTQ_SANITIZE)
   target_compile_options(gptq_private_flags INTERFACE -fsanitize=${GPTQ_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   # Instrumented code makes g++ see uninitialized values in the standard library.
-  target_compile_options(gptq_private_flags INTERFACE -Wno-maybe-uninitialized)
+  target_compile_options(gptq_private_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_link_options(gptq_private_flags INTERFACE -fsanitize=${GPTQ_SANITIZE})
 endif()
 if(GPTQ_COVERAGE)

@@ -1,10 +1,13 @@
 // Packing against the worked examples of docs/formats.md, and there and back for every width and ragged shape.
 #include <gptq/pack/packed_linear.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <string>
 #include <vector>
 
+#include "io/raw_file.hpp"
 #include "pack/random_layer.hpp"
 #include "support/catch.hpp"
 #include "support/without_last.hpp"
@@ -160,6 +163,44 @@ TEST_CASE("a layer whose parts disagree is refused", "[pack]") {
                     gptq::numeric_error);
     CHECK_THROWS_AS(refused([](packed_linear& p) { p.scales[3] = std::numeric_limits<float>::quiet_NaN(); }),
                     gptq::numeric_error);
+}
+
+TEST_CASE("pack refuses what the grid does not have, at its very edge", "[pack]") {
+    const unsigned bits = GENERATE(2U, 3U, 4U);
+    const auto good = random_layer(8, 64, {.bits = bits, .group_size = 32});
+    const auto maxq = static_cast<float>(good.grid.maxq());
+    const char* const accepted = "(nothing was thrown)";
+    const auto complaint = [&good](auto spoil) {
+        auto q = good;
+        spoil(q);
+        return message_of<gptq::option_error>([&] { (void)pack(q); });
+    };
+    const auto last_code = [](unsigned code) {
+        return [code](auto& q) {
+            std::fill(q.codes.begin(), q.codes.end(), std::uint8_t{0});
+            q.codes.back() = static_cast<std::uint8_t>(code);
+        };
+    };
+    const auto zero = [](float value) { return [value](auto& q) { q.parameters[3].zero = value; }; };
+    CHECK(complaint(last_code(good.grid.maxq())) == accepted);
+    CHECK(contains(complaint(last_code(good.grid.maxq() + 1)), "a code is " + std::to_string(good.grid.maxq() + 1)));
+    CHECK(complaint(zero(maxq)) == accepted);
+    for (const float wrong : {maxq + 1, -1.0F, 0.5F, std::numeric_limits<float>::quiet_NaN()})
+        CHECK(contains(complaint(zero(wrong)), "pack: a zero point is "));
+    CHECK(complaint([](auto& q) { q.parameters[3].scale = 0.1F; }) ==
+          "pack: a scale of 0.1 is not a value of f16, in which the grid stores scales; round it with rounded_to, or "
+          "store f32");
+}
+
+TEST_CASE("a zero point that v1 stores as all ones is 0", "[pack]") {
+    const unsigned bits = GENERATE(2U, 3U, 4U, 8U);
+    packed_linear p = pack(random_layer(32, 32, {.bits = bits, .group_size = -1}), zero_format::v1);
+    std::fill(p.qzeros.begin(), p.qzeros.end(), ~0U);
+    const auto q = unpack(p, gptq::per_row);
+    for (std::size_t o = 0; o < p.out_features; ++o) {
+        REQUIRE(gptq::zero_at(p, o, 0) == 0);
+        REQUIRE(q.parameters[o].zero == 0);
+    }
 }
 
 TEST_CASE("widths without a GPTQ layout are refused", "[pack]") {
