@@ -17,8 +17,13 @@ setup_dependencies() {
         fi
         return 0
     fi
+    apt_install "${debian_packages[@]}"
+}
+
+# apt_install PACKAGE…: those that are missing.
+apt_install() {
     local package missing=()
-    for package in "${debian_packages[@]}"; do
+    for package; do
         [[ $(dpkg-query -W -f='${Status}' "$package" 2>/dev/null) == "install ok installed" ]] || missing+=("$package")
     done
     ((${#missing[@]})) || return 0

@@ -188,6 +188,7 @@ TEST_CASE("random damage is refused or harmless", "[kernels]") {
     const auto good =
         image_of(gptq::linear(random_layer(random, {.out = 20, .in = 100, .bits = 3, .act_order = true})));
     std::vector<float> x(100, 1), y(20);
+    int refused = 0, harmless = 0;
     for (int i = 0; i < 3000; ++i) {
         auto image = good;
         for (std::size_t k = 0; k <= support::below(random, 3); ++k)
@@ -197,8 +198,11 @@ TEST_CASE("random damage is refused or harmless", "[kernels]") {
             x.resize(layer.in_features());
             y.resize(layer.out_features());
             gptq::gemv(layer, x, y);  // whatever it is, nothing is read elsewhere: the sanitizers look
+            ++harmless;
         } catch (const gptq::error&) {
+            ++refused;
         }
     }
-    SUCCEED();
+    CHECK(refused > 1000);  // half of the damage is to the header
+    CHECK(harmless > 500);  // codes and zero points may be any
 }
