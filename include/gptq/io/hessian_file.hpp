@@ -100,8 +100,8 @@ struct hessian_metadata {
 [[nodiscard]] inline hessian_metadata read_hessian_metadata(const safetensors& file) {
     expect_metadata(file, "gptq_file", "hessian");
     expect_metadata(file, "version", "1");
-    constexpr std::uint64_t most_tokens = std::uint64_t{1}
-                                          << 53U;  // exact where numbers are doubles; sums never overflow
+    // Exact where numbers are doubles, and sums never overflow.
+    constexpr std::uint64_t most_tokens = std::uint64_t{1} << 53U;
     constexpr auto half_of_size = static_cast<unsigned>(std::numeric_limits<std::size_t>::digits) / 2;
     constexpr std::size_t most_features = (std::size_t{1} << half_of_size) - 1;  // whose triangle_size is one
     const hessian_metadata m{metadata_count(file, "in_features", 1, most_features),
